@@ -1,0 +1,621 @@
+//! Operations on shelves: request, fetch, offer, exchange, and how a thread waits inside them.
+//!
+//! # The way of an operation of peer C on peer T (the numbers are those of the turn protocol's rules)
+//!
+//! 1. `carry` is the short way, without an allocation: if C has nothing unfinished told to T, and T has no handler that must
+//!    be asked, the calling thread does it: a read at once, a change under T's turn if that is free. A handler of T itself
+//!    has T's turn already (rule 5).
+//! 2. Otherwise the operation becomes an [`Operation`], and `place` leaves it where it has to wait, one place after the
+//!    other: (a) on T's desk until C's tells to T are finished; then (b) on T's desk for T's thread, if handlers must be asked,
+//!    or in the line of T's turn, if it changes T's shelf. Whoever finishes a tell, frees a turn or runs the handlers
+//!    moves it on (rule 6); the thread that called parks.
+//! 3. `commit` is the one step in which shelves change: under both locks, where closed is checked too, with one claim
+//!    against giving up.
+//! 4. `conclude` ends it, or lets a fetch go on to the next holder.
+//!
+//! Who moves calls on never waits and never nests: what comes up meanwhile goes into the [`After`] of the outermost call,
+//! which works it off before it parks or returns. There the replaced resources are released, too, under no lock and no
+//! turn taken for an operation, since their destructors are user code (rule 8).
+
+use bytes::Bytes;
+
+use crate::core::{Operation, PeerCore, Route, Verb, has_turn, lock_both, running, runs, set_has_turn};
+use crate::deadline::Deadline;
+use crate::desk::{Note, Waits};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::feed::{FeedGuard, Heard};
+use crate::name;
+use crate::random;
+use crate::resource::Resource;
+use crate::shelf::Shelf;
+use crate::sync::{Arc, Mutex};
+use crate::turn::{Cause, Entered, Interrupt, Phase, Wait};
+
+/// What is left to do at the end of the outermost call.
+#[derive(Default)]
+pub(crate) struct After {
+    /// Calls that may go on.
+    place: Vec<Arc<Operation>>,
+    /// Readers to be woken.
+    pub(crate) heard: Heard,
+    /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
+    replaced: [Option<Resource>; 2],
+    more_replaced: Vec<Resource>,
+}
+
+impl After {
+    pub(crate) fn new() -> After {
+        After::default()
+    }
+
+    /// Lets calls go on.
+    pub(crate) fn go_on(&mut self, calls: Vec<Arc<Operation>>) {
+        self.place.extend(calls);
+    }
+
+    fn release(&mut self, resource: Resource) {
+        match self.replaced.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(resource),
+            None => self.more_replaced.push(resource),
+        }
+    }
+
+    /// Works off the list; under no lock. What it replaces is released with `self`.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            for wait in self.heard.drain(..) {
+                wait.end(Cause::Answered, Ok(()));
+            }
+            match self.place.pop() {
+                Some(operation) => place(operation, self),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Ends the list: who is on it is served before the replaced resources are released.
+impl Drop for After {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+/// Blocks the thread in `wait`, which has been registered where somebody will end it.
+///
+/// On a peer's own thread the turn is given up meanwhile and taken back before this returns; the close of that peer ends
+/// the wait with Closed, as does the close of `caller`, the peer that the call acts as. `late` makes the error for a wait
+/// that the deadline ends.
+pub(crate) fn block<W, T>(
+    caller: Option<&PeerCore>,
+    waiting: &Arc<W>,
+    wait: impl Fn(&W) -> &Wait<T>,
+    deadline: Deadline,
+    late: impl FnOnce(Phase) -> Error,
+    after: &mut After,
+) -> Result<T>
+where
+    W: Interrupt + 'static,
+{
+    let own = running();
+    let interrupt: Arc<dyn Interrupt> = Arc::<W>::clone(waiting);
+    let on_thread = own.as_deref().filter(|own| !caller.is_some_and(|caller| caller.is(own)));
+    let mut registered: [Option<&PeerCore>; 2] = [None, None];
+    for (place, peer) in registered.iter_mut().zip([caller, on_thread]) {
+        if let Some(peer) = peer {
+            if peer.waits.add(Arc::clone(&interrupt)) {
+                *place = Some(peer);
+            } else {
+                interrupt.interrupt(&peer.name);
+            }
+        }
+    }
+    let held = own.as_ref().filter(|own| has_turn(own));
+    if let Some(own) = held {
+        free_turn(own, after);
+    }
+    after.settle();
+    let result = wait(waiting).block(deadline, late, || match &own {
+        Some(own) => {
+            let went_on = own.turn.go_on(&mut |operation| perform(operation, own, after));
+            after.settle();
+            went_on
+        }
+        None => false,
+    });
+    if let Some(own) = held {
+        take_turn(own, after);
+        after.settle();
+    }
+    for peer in registered.into_iter().flatten() {
+        peer.waits.remove(&interrupt);
+    }
+    result
+}
+
+/// By the peer's own thread: takes its turn, waiting for it; does what falls to it meanwhile.
+pub(crate) fn take_turn(own: &Arc<PeerCore>, after: &mut After) {
+    own.turn.take(&mut |operation| perform(operation, own, after));
+    set_has_turn(true);
+}
+
+/// By the peer's own thread: frees its turn and does what callers left in line.
+pub(crate) fn free_turn(own: &Arc<PeerCore>, after: &mut After) {
+    set_has_turn(false);
+    own.turn.free(&mut |operation| perform(operation, own, after));
+}
+
+/// Gets what `from` holds under `name` now, and puts it on the caller's shelf in the same step.
+pub(crate) fn request(caller: &Arc<PeerCore>, from: &str, name: &str, deadline: Deadline) -> Result<Resource> {
+    caller.check_acting()?;
+    let target = caller.system.find(from)?;
+    if target.is(caller) {
+        return get(caller, name);
+    }
+    request_from(caller, &target, name, deadline)
+}
+
+pub(crate) fn request_from(
+    caller: &Arc<PeerCore>,
+    target: &Arc<PeerCore>,
+    name: &str,
+    deadline: Deadline,
+) -> Result<Resource> {
+    expect_resource(carry(caller, target, Verb::Request, name, deadline))
+}
+
+/// Gets `name` from any other peer that holds it, from the next if that one cannot give it.
+pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, deadline: Deadline) -> Result<Resource> {
+    caller.check_acting()?;
+    let nobody = || name::check_resource(name).and(Err(Error::NoSuchResource { name: name.to_owned(), peer: None }));
+    let Some(first) = caller.system.registry.pick_holder(name, caller.id) else { return nobody() };
+    let mut after = After::new();
+    let mut last = match carry_at_once(caller, &first, &Verb::Fetch, name, &mut after) {
+        Some(Err(error)) if moves_on(&error) => Some(error),
+        Some(result) => return expect_resource(result),
+        // It has to wait for that one.
+        None => None,
+    };
+
+    // The others, in random order; taken from the end. The first comes first if it still has to be waited for.
+    let mut others = caller.system.registry.holders(name);
+    others.retain(|holder| !holder.is(caller) && !holder.is(&first));
+    for i in (1..others.len()).rev() {
+        others.swap(i, random::below(i + 1));
+    }
+    if last.is_none() {
+        others.push(Arc::clone(&first));
+    }
+    if deadline.is_now() {
+        while let Some(holder) = others.pop() {
+            match carry_at_once(caller, &holder, &Verb::Fetch, name, &mut after) {
+                Some(Err(error)) if moves_on(&error) => last = last.or(Some(error)),
+                Some(result) => return expect_resource(result),
+                None => last = Some(Error::TimedOut),
+            }
+        }
+        return last.map_or_else(nobody, Err);
+    }
+    match (others.pop(), last) {
+        (Some(next), _) => {
+            let operation = operation(caller, Route { target: next, others }, Verb::Fetch, name);
+            expect_resource(wait_out(operation, deadline, &mut after))
+        }
+        (None, Some(error)) => Err(error),
+        (None, None) => nobody(),
+    }
+}
+
+/// Puts a copy of what the caller holds on `to`'s shelf.
+pub(crate) fn offer(caller: &Arc<PeerCore>, to: &str, name: &str, deadline: Deadline) -> Result<()> {
+    caller.check_acting()?;
+    let target = caller.system.find(to)?;
+    let offered = get(caller, name)?;
+    if target.is(caller) {
+        return Ok(());
+    }
+    carry(caller, &target, Verb::Offer(offered), name, deadline).map(drop)
+}
+
+/// Swaps what both hold under `name`.
+pub(crate) fn exchange(caller: &Arc<PeerCore>, with: &str, name: &str, deadline: Deadline) -> Result<Resource> {
+    caller.check_acting()?;
+    let target = caller.system.find(with)?;
+    let held = get(caller, name)?;
+    if target.is(caller) {
+        return Ok(held);
+    }
+    expect_resource(carry(caller, &target, Verb::Exchange, name, deadline))
+}
+
+/// What the peer itself holds.
+pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
+    let held = peer.shelf.lock().get(name).cloned();
+    held.ok_or_else(|| name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
+}
+
+fn expect_resource(result: Result<Option<Resource>>) -> Result<Resource> {
+    result?.ok_or_else(|| Error::Internal("an operation gave no resource".to_owned()))
+}
+
+/// Carries an operation out, waiting for what it must.
+fn carry(
+    caller: &Arc<PeerCore>,
+    target: &Arc<PeerCore>,
+    verb: Verb,
+    name: &str,
+    deadline: Deadline,
+) -> Result<Option<Resource>> {
+    let mut after = After::new();
+    if let Some(result) = carry_at_once(caller, target, &verb, name, &mut after) {
+        return result;
+    }
+    if verb.needs(target.hears) {
+        // The name goes to user code: a bad one must not.
+        name::check_resource(name)?;
+    }
+    if deadline.is_now() {
+        return Err(Error::TimedOut);
+    }
+    let route = Route { target: Arc::clone(target), others: Vec::new() };
+    wait_out(operation(caller, route, verb, name), deadline, &mut after)
+}
+
+/// Does what needs no waiting: `None` if it has to wait.
+fn carry_at_once(
+    caller: &Arc<PeerCore>,
+    target: &Arc<PeerCore>,
+    verb: &Verb,
+    name: &str,
+    after: &mut After,
+) -> Option<Result<Option<Resource>>> {
+    let must_wait = verb.needs(target.hears) || caller.told.unfinished(target.id).is_some();
+    if !must_wait && verb.only_reads() {
+        return commit_unseen(caller, target, verb, name, after);
+    }
+    // On the target's own thread, to wait for another of its handlers would be a ring of one; in its handler, the turn
+    // that an operation needs is there already.
+    if must_wait && runs(target) {
+        return Some(Err(target.deadlock()));
+    }
+    if !must_wait && has_turn(target) {
+        return commit_unseen(caller, target, verb, name, after);
+    }
+    if must_wait || !target.turn.try_take() {
+        return None;
+    }
+    let result = commit_unseen(caller, target, verb, name, after);
+    target.turn.free(&mut |operation| perform(operation, target, after));
+    result
+}
+
+/// Commits what no handler has seen and nobody can give up.
+fn commit_unseen(
+    caller: &Arc<PeerCore>,
+    target: &Arc<PeerCore>,
+    verb: &Verb,
+    name: &str,
+    after: &mut After,
+) -> Option<Result<Option<Resource>>> {
+    match commit(caller, target, verb, name, &Seen::default(), || true, after) {
+        Committed::Yes(result) => Some(result),
+        Committed::GivenUp | Committed::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
+    }
+}
+
+fn operation(caller: &Arc<PeerCore>, route: Route, verb: Verb, name: &str) -> Arc<Operation> {
+    Arc::new(Operation {
+        wait: Wait::new(),
+        caller: Arc::clone(caller),
+        runs_on: running(),
+        verb,
+        name: name.into(),
+        route: Mutex::new(route),
+    })
+}
+
+/// Places an operation and waits for its end.
+fn wait_out(operation: Arc<Operation>, deadline: Deadline, after: &mut After) -> Result<Option<Resource>> {
+    place(Arc::clone(&operation), after);
+    let caller = Arc::clone(&operation.caller);
+    let result = block(Some(&caller), &operation, |it| &it.wait, deadline, |_| Error::TimedOut, after);
+    if !matches!(operation.wait.ended(), Some((_, Cause::Answered))) {
+        unlink(&operation);
+    }
+    result
+}
+
+/// Leaves an operation at the next place where it has to wait, or does it.
+fn place(operation: Arc<Operation>, after: &mut After) {
+    let target = operation.target();
+    let in_ring = operation.runs_on.as_ref().is_some_and(|own| own.is(&target));
+    if let Some((pair, told)) = operation.caller.told.unfinished(target.id) {
+        if in_ring {
+            return conclude(&operation, Err(target.deadlock()), after);
+        }
+        match target.desk.await_finish(pair, told, Arc::clone(&operation)) {
+            Waits::Yes => return unlink_if_ended(&operation),
+            Waits::Closed(_) => return conclude(&operation, Err(target.peer_closed()), after),
+            Waits::Over(_) => {}
+        }
+    }
+    if operation.verb.needs(target.hears) {
+        if in_ring {
+            return conclude(&operation, Err(target.deadlock()), after);
+        }
+        return match target.desk.post(target.mailbox.newest(), Arc::clone(&operation)) {
+            Waits::Closed(_) => conclude(&operation, Err(target.peer_closed()), after),
+            _ => {
+                target.mailbox.bell().ring();
+                unlink_if_ended(&operation);
+            }
+        };
+    }
+    if operation.verb.only_reads() {
+        return perform(operation, &target, after);
+    }
+    match target.turn.enter(operation) {
+        Entered::Taken(operation) => {
+            perform(operation, &target, after);
+            target.turn.free(&mut |operation| perform(operation, &target, after));
+        }
+        Entered::InLine => {}
+        Entered::Closed(operation) => conclude(&operation, Err(target.peer_closed()), after),
+    }
+}
+
+/// Whoever gave it up may have looked for it before it was placed.
+fn unlink_if_ended(operation: &Arc<Operation>) {
+    if !operation.wait.is_open() {
+        unlink(operation);
+    }
+}
+
+/// Takes an operation that has ended out of where it waited.
+fn unlink(operation: &Arc<Operation>) {
+    let target = operation.target();
+    target.turn.remove(|other| Arc::ptr_eq(other, operation));
+    target.desk.remove(|other| Arc::ptr_eq(other, operation));
+}
+
+/// Does an operation that needs no handler; a change, with the target's turn held.
+pub(crate) fn perform(operation: Arc<Operation>, target: &Arc<PeerCore>, after: &mut After) {
+    commit_seen(&operation, target, &Seen::default(), after);
+}
+
+/// Commits an operation that somebody waits for, and ends it; false if its handlers must be asked again.
+pub(crate) fn commit_seen(
+    operation: &Arc<Operation>,
+    target: &Arc<PeerCore>,
+    seen: &Seen,
+    after: &mut After,
+) -> bool {
+    let mut is_ours = false;
+    let claim = || {
+        is_ours = operation.wait.claim(Cause::Answered).is_some();
+        is_ours
+    };
+    match commit(&operation.caller, target, &operation.verb, &operation.name, seen, claim, after) {
+        Committed::Changed => return false,
+        Committed::GivenUp => {}
+        Committed::Yes(result) if is_ours => operation.wait.finish(result),
+        // It failed before the step that changes shelves.
+        Committed::Yes(result) => conclude(operation, result, after),
+    }
+    true
+}
+
+/// Ends an operation, or lets a fetch go on to its next holder.
+pub(crate) fn conclude(operation: &Arc<Operation>, result: Result<Option<Resource>>, after: &mut After) {
+    if let (Verb::Fetch, Err(error)) = (&operation.verb, &result)
+        && moves_on(error)
+        && operation.wait.is_open()
+    {
+        let mut route = operation.route.lock();
+        if let Some(next) = route.others.pop() {
+            route.target = next;
+            drop(route);
+            after.place.push(Arc::clone(operation));
+            return;
+        }
+    }
+    let cause = match result {
+        Err(Error::PeerClosed { .. }) => Cause::PeerClosed,
+        _ => Cause::Answered,
+    };
+    operation.wait.end(cause, result);
+}
+
+/// Whether a fetch goes on to the next holder after this.
+fn moves_on(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::PeerClosed { .. }
+            | Error::NoSuchResource { .. }
+            | Error::Refused { .. }
+            | Error::HandlerFailed { .. }
+            | Error::Deadlock { .. }
+    )
+}
+
+/// What the handlers that agreed to an exchange have seen, where there are such handlers.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// What the target held when its on_request agreed.
+    pub(crate) theirs: Option<Resource>,
+    /// What the caller held when the target's on_offer agreed.
+    pub(crate) mine: Option<Resource>,
+}
+
+enum Committed {
+    Yes(Result<Option<Resource>>),
+    /// Somebody else has ended it: nothing has changed.
+    GivenUp,
+    /// A shelf is not as the handlers saw it: nothing has changed.
+    Changed,
+}
+
+/// The one step in which an operation takes effect. `claim` is called once all is known to be well, right before it.
+fn commit(
+    caller: &Arc<PeerCore>,
+    target: &Arc<PeerCore>,
+    verb: &Verb,
+    name: &str,
+    seen: &Seen,
+    claim: impl FnOnce() -> bool,
+    after: &mut After,
+) -> Committed {
+    let (mut mine, mut theirs) = lock_both(caller, target);
+    let found = match check(caller, target, verb, name, &mine, &theirs) {
+        Ok(found) => found,
+        Err(error) => {
+            drop((mine, theirs));
+            // A bad name is held by nobody: it is told apart only now.
+            let bad_name = matches!(error, Error::NoSuchResource { .. }).then(|| name::check_resource(name).err());
+            return Committed::Yes(Err(bad_name.flatten().unwrap_or(error)));
+        }
+    };
+    let has_changed = |seen: &Option<Resource>, now: &Option<Resource>| match (seen, now) {
+        (Some(seen), Some(now)) => !seen.is(now),
+        _ => false,
+    };
+    if has_changed(&seen.theirs, &found.theirs) || has_changed(&seen.mine, &found.mine) {
+        return Committed::Changed;
+    }
+    if !claim() {
+        return Committed::GivenUp;
+    }
+    // With readers, the events are put in before the locks are free: their order is that of the changes.
+    let mut feed = caller.system.feed.is_read().then(|| caller.system.feed.lock());
+    if let Some(given) = &found.theirs {
+        if let Some(feed) = &mut feed {
+            emit_requested(feed, target, caller, given, after);
+            emit_received(feed, caller, target, given, after);
+        }
+        put(caller, &mut mine, given, after);
+    }
+    let mut noted = false;
+    if let Some(given) = found.mine {
+        if let Some(feed) = &mut feed {
+            emit_received(feed, target, caller, &given, after);
+        }
+        put(target, &mut theirs, &given, after);
+        noted = target.hears.receipts;
+        if noted {
+            target.desk.note(Note { from: Arc::clone(&caller.name), resource: given });
+        }
+    }
+    drop((feed, mine, theirs));
+    if noted {
+        target.mailbox.bell().ring();
+    }
+    Committed::Yes(Ok(found.theirs))
+}
+
+/// What an operation moves.
+struct Found {
+    /// From the target to the caller.
+    theirs: Option<Resource>,
+    /// From the caller to the target.
+    mine: Option<Resource>,
+}
+
+/// Whether the operation can be done, under both locks.
+fn check(
+    caller: &PeerCore,
+    target: &PeerCore,
+    verb: &Verb,
+    name: &str,
+    mine: &Shelf,
+    theirs: &Shelf,
+) -> Result<Found> {
+    if theirs.is_closed() {
+        return Err(target.peer_closed());
+    }
+    let given = |shelf: &Shelf, peer: &PeerCore| shelf.get(name).cloned().ok_or_else(|| peer.no_such_resource(name));
+    let found = match verb {
+        Verb::Request | Verb::Fetch => Found { theirs: Some(given(theirs, target)?), mine: None },
+        Verb::Offer(resource) => Found { theirs: None, mine: Some(resource.clone()) },
+        Verb::Exchange => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
+    };
+    if let Some(given) = &found.theirs {
+        if mine.is_closed() {
+            return Err(caller.closed());
+        }
+        mine.has_room(given, &caller.name)?;
+    }
+    if let Some(given) = &found.mine {
+        theirs.has_room(given, &target.name)?;
+    }
+    Ok(found)
+}
+
+/// Puts a resource on a shelf whose lock is held; what it replaces is released after the outermost call.
+fn put(peer: &Arc<PeerCore>, shelf: &mut Shelf, resource: &Resource, after: &mut After) {
+    match shelf.put(resource.clone()) {
+        Some(replaced) => after.release(replaced),
+        None => peer.system.registry.add_holder(resource.shared_name(), peer.id, peer),
+    }
+}
+
+fn emit_requested(feed: &mut FeedGuard<'_>, peer: &PeerCore, by: &PeerCore, resource: &Resource, after: &mut After) {
+    feed.emit(&mut after.heard, || Event::Requested {
+        peer: Arc::clone(&peer.name),
+        by: Arc::clone(&by.name),
+        name: Arc::clone(resource.shared_name()),
+        version: resource.version(),
+        size: resource.len() as u64,
+    });
+}
+
+fn emit_received(feed: &mut FeedGuard<'_>, peer: &PeerCore, from: &PeerCore, resource: &Resource, after: &mut After) {
+    feed.emit(&mut after.heard, || Event::Received {
+        peer: Arc::clone(&peer.name),
+        from: Arc::clone(&from.name),
+        name: Arc::clone(resource.shared_name()),
+        version: resource.version(),
+        size: resource.len() as u64,
+    });
+}
+
+/// Puts a new version of the peer's own on its shelf.
+pub(crate) fn share(peer: &Arc<PeerCore>, name: &str, body: Bytes) -> Result<Resource> {
+    peer.check_acting()?;
+    let (limit, size) = (peer.system.limits.resource_bytes_max, body.len() as u64);
+    if size > limit {
+        return Err(Error::TooLarge { what: "a resource".to_owned(), limit, size });
+    }
+    let mut after = After::new();
+    let mut shelf = peer.shelf.lock();
+    let name = match shelf.knows(name) {
+        Some(name) => name,
+        None => name::check_resource(name).map(|()| Arc::from(name))?,
+    };
+    if shelf.is_closed() {
+        return Err(peer.closed());
+    }
+    let made = shelf.make(name, Arc::clone(&peer.name), body);
+    shelf.has_room(&made, &peer.name)?;
+    put(peer, &mut shelf, &made, &mut after);
+    drop(shelf);
+    Ok(made)
+}
+
+/// Takes a resource off the peer's own shelf; copies that others hold stay.
+pub(crate) fn unshare(peer: &Arc<PeerCore>, name: &str) -> Result<()> {
+    peer.check_acting()?;
+    let mut shelf = peer.shelf.lock();
+    match shelf.take(name) {
+        Some(taken) => {
+            peer.system.registry.remove_holder(name, peer.id);
+            drop(shelf);
+            drop(taken);
+            Ok(())
+        }
+        None => {
+            drop(shelf);
+            Err(name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
+        }
+    }
+}

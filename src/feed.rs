@@ -1,0 +1,184 @@
+//! The feed: from what happens in a system to the readers of its events.
+//!
+//! Events are put in under one lock, so that all readers see one order; it is a leaf but for the registry and each
+//! reader's ring. A reader that falls behind loses the newest and is told how many, at the place where they are missing;
+//! nobody waits for it. Without readers an event costs one load.
+
+use std::collections::VecDeque;
+
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::turn::{Cause, Wait};
+
+/// Readers to be woken, when the outermost call ends and no lock is held.
+pub(crate) type Heard = Vec<Arc<Wait<()>>>;
+
+pub(crate) struct Feed {
+    readers: Mutex<Readers>,
+    readers_len: AtomicUsize,
+}
+
+struct Readers {
+    closed: bool,
+    rings: Vec<Arc<Ring>>,
+}
+
+/// What one reader has not read yet.
+pub(crate) struct Ring {
+    state: Mutex<RingState>,
+    capacity: usize,
+    system: Arc<str>,
+}
+
+struct RingState {
+    events: VecDeque<Event>,
+    missed: u64,
+    /// No more will come: what is inside can still be read.
+    ended: bool,
+    /// The reader was closed: nothing can be read.
+    closed: bool,
+    waits: Heard,
+}
+
+/// The right to put events in, which is also the order in which peers come and go.
+pub(crate) struct FeedGuard<'a> {
+    feed: &'a Feed,
+    readers: MutexGuard<'a, Readers>,
+}
+
+impl Feed {
+    pub(crate) fn new() -> Feed {
+        Feed {
+            readers: Mutex::new(Readers { closed: false, rings: Vec::new() }),
+            readers_len: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether anybody would read an event.
+    pub(crate) fn is_read(&self) -> bool {
+        self.readers_len.load(Ordering::Relaxed) > 0
+    }
+
+    /// For what must be in order with events: peers that come and go, letters that are recorded once.
+    pub(crate) fn lock(&self) -> FeedGuard<'_> {
+        FeedGuard { feed: self, readers: self.readers.lock() }
+    }
+
+    /// Puts an event in, if anybody reads.
+    pub(crate) fn emit(&self, heard: &mut Heard, event: impl FnOnce() -> Event) {
+        if self.is_read() {
+            self.lock().emit(heard, event);
+        }
+    }
+
+    /// A reader that begins with `first`, which is made under the lock.
+    pub(crate) fn subscribe(
+        &self,
+        system: Arc<str>,
+        capacity: usize,
+        first: impl FnOnce() -> Vec<Event>,
+    ) -> Result<Arc<Ring>> {
+        let mut guard = self.lock();
+        if guard.readers.closed {
+            return Err(Error::Closed { name: system.to_string() });
+        }
+        let state = RingState { events: first().into(), missed: 0, ended: false, closed: false, waits: Vec::new() };
+        let ring = Arc::new(Ring { state: Mutex::new(state), capacity, system });
+        guard.readers.rings.push(Arc::clone(&ring));
+        self.readers_len.store(guard.readers.rings.len(), Ordering::SeqCst);
+        Ok(ring)
+    }
+}
+
+impl FeedGuard<'_> {
+    /// Puts an event in; who waits for it is woken when the outermost call ends.
+    pub(crate) fn emit(&mut self, heard: &mut Heard, event: impl FnOnce() -> Event) {
+        if self.readers.rings.is_empty() {
+            return;
+        }
+        let event = event();
+        let before = self.readers.rings.len();
+        self.readers.rings.retain(|ring| ring.put(&event, heard));
+        if self.readers.rings.len() != before {
+            self.feed.readers_len.store(self.readers.rings.len(), Ordering::SeqCst);
+        }
+    }
+
+    /// No event will come any more.
+    pub(crate) fn close(&mut self, heard: &mut Heard) {
+        self.readers.closed = true;
+        for ring in self.readers.rings.drain(..) {
+            let mut state = ring.state.lock();
+            state.ended = true;
+            heard.append(&mut state.waits);
+        }
+        self.feed.readers_len.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Ring {
+    /// False if its reader is gone.
+    fn put(&self, event: &Event, heard: &mut Heard) -> bool {
+        let mut state = self.state.lock();
+        if state.closed {
+            return false;
+        }
+        if state.events.len() >= self.capacity {
+            state.missed += 1;
+            return true;
+        }
+        if state.missed > 0 {
+            let count = std::mem::take(&mut state.missed);
+            state.events.push_back(Event::Missed { count });
+        }
+        state.events.push_back(event.clone());
+        heard.append(&mut state.waits);
+        true
+    }
+
+    /// The next event, or `None` with the wait that `register` made in line for it.
+    pub(crate) fn next(&self, register: impl FnOnce() -> Option<Arc<Wait<()>>>) -> Result<Option<Event>> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(self.gone());
+        }
+        if let Some(event) = state.events.pop_front() {
+            return Ok(Some(event));
+        }
+        if state.missed > 0 {
+            let count = std::mem::take(&mut state.missed);
+            return Ok(Some(Event::Missed { count }));
+        }
+        if state.ended {
+            return Err(self.gone());
+        }
+        state.waits.extend(register());
+        Ok(None)
+    }
+
+    pub(crate) fn leave(&self, wait: &Arc<Wait<()>>) {
+        self.state.lock().waits.retain(|other| !Arc::ptr_eq(other, wait));
+    }
+
+    /// Ends the reader for all threads.
+    pub(crate) fn close(&self) {
+        let waits = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.events.clear();
+            std::mem::take(&mut state.waits)
+        };
+        for wait in waits {
+            wait.end(Cause::Closed, Err(self.gone()));
+        }
+    }
+
+    pub(crate) fn system(&self) -> &str {
+        &self.system
+    }
+
+    fn gone(&self) -> Error {
+        Error::Closed { name: self.system.to_string() }
+    }
+}

@@ -1,0 +1,174 @@
+//! Messages: what a mailbox carries, and what a handler or `receive` sees of it.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::resource::Resource;
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::turn::{Cause, Interrupt, Pair, Phase, Wait};
+
+/// What lies in a mailbox.
+pub(crate) enum Letter {
+    Tell(Tell),
+    Ask(Arc<Ask>),
+}
+
+/// A message that nobody waits for the answer of.
+pub(crate) struct Tell {
+    pub(crate) from: Arc<str>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) body: Bytes,
+    /// To be finished when the message is; `None` where a message is finished when accepted.
+    pub(crate) pair: Option<Arc<Pair>>,
+}
+
+/// A message whose sender waits, which is also where its answer goes.
+pub(crate) struct Ask {
+    pub(crate) wait: Wait<Option<Resource>>,
+    pub(crate) from: Arc<str>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) size: usize,
+    /// Taken by whoever begins it, or freed by whoever gives it up.
+    pub(crate) body: Mutex<Bytes>,
+    /// It has been recorded as a dead letter; changed under the lock of the feed.
+    pub(crate) is_recorded: AtomicBool,
+}
+
+impl Letter {
+    /// The bytes that it takes in the mailbox, also after its body was freed.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Letter::Tell(tell) => tell.body.len(),
+            Letter::Ask(ask) => ask.size,
+        }
+    }
+}
+
+impl Ask {
+    pub(crate) fn new(from: Arc<str>, kind: Arc<str>, body: Bytes) -> Ask {
+        Ask {
+            wait: Wait::new(),
+            from,
+            kind,
+            size: body.len(),
+            body: Mutex::new(body),
+            is_recorded: AtomicBool::new(false),
+        }
+    }
+
+    /// Frees the body of an ask that was ended before it was begun.
+    pub(crate) fn free_body(&self) {
+        drop(std::mem::take(&mut *self.body.lock()));
+    }
+}
+
+impl Interrupt for Ask {
+    fn interrupt(&self, name: &str) {
+        self.wait.interrupt(name);
+    }
+}
+
+/// A message to a peer: a kind and a body from another peer, perhaps with somebody waiting for the answer.
+///
+/// A handler borrows it; [`Peer::receive`](crate::Peer::receive) gives it away. Dropped unanswered, it answers
+/// [`Error::NoReply`] to a sender that waits. It may be used from any thread.
+pub struct Message {
+    from: Arc<str>,
+    to: Arc<str>,
+    kind: Arc<str>,
+    body: Bytes,
+    ask: Option<Arc<Ask>>,
+    is_answered: AtomicBool,
+}
+
+impl Message {
+    /// Opens a letter: `None` if it is an ask that was given up meanwhile. Also gives the pair to finish afterwards.
+    pub(crate) fn open(letter: Letter, to: Arc<str>) -> Option<(Message, Option<Arc<Pair>>)> {
+        let is_answered = AtomicBool::new(false);
+        match letter {
+            Letter::Tell(Tell { from, kind, body, pair }) => {
+                Some((Message { from, to, kind, body, ask: None, is_answered }, pair))
+            }
+            Letter::Ask(ask) => {
+                if !ask.wait.step(Phase::Queued, Phase::Begun) {
+                    return None;
+                }
+                let body = std::mem::take(&mut *ask.body.lock());
+                let (from, kind) = (Arc::clone(&ask.from), Arc::clone(&ask.kind));
+                Some((Message { from, to, kind, body, ask: Some(ask), is_answered }, None))
+            }
+        }
+    }
+
+    /// The peer that sent it.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// What kind of message it is.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The body, borrowed.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body as a counted reference of its own, without a copy.
+    pub fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+
+    /// Whether the sender waits for an answer.
+    pub fn is_ask(&self) -> bool {
+        self.ask.is_some()
+    }
+
+    /// Answers the sender. Does not block; may be called from any thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if nobody asked or it was answered before; [`Error::Canceled`] if the sender has given up.
+    pub fn reply(&self, body: impl Into<Bytes>) -> Result<()> {
+        let Some(ask) = &self.ask else {
+            return Err(Error::InvalidArgument("this message was told, nobody waits for a reply".to_owned()));
+        };
+        if self.is_answered.swap(true, Ordering::AcqRel) {
+            return Err(Error::InvalidArgument("this message was answered before".to_owned()));
+        }
+        let answer = Resource::new(Arc::clone(&self.kind), Arc::clone(&self.to), 0, body.into());
+        if ask.wait.end(Cause::Answered, Ok(Some(answer))) { Ok(()) } else { Err(Error::Canceled) }
+    }
+
+    /// Answers the sender with an error, unless it has been answered.
+    pub(crate) fn fail(&self, error: Error) {
+        if let Some(ask) = &self.ask
+            && !self.is_answered.swap(true, Ordering::AcqRel)
+        {
+            ask.wait.end(Cause::Answered, Err(error));
+        }
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if self.ask.is_some() {
+            self.fail(Error::NoReply { peer: self.to.to_string() });
+        }
+    }
+}
+
+/// From, kind and size; never the body.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("from", &self.from)
+            .field("kind", &self.kind)
+            .field("len", &self.body.len())
+            .field("is_ask", &self.is_ask())
+            .finish()
+    }
+}

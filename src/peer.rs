@@ -1,0 +1,368 @@
+//! The handle of a peer, and what a peer is spawned with.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::call;
+use crate::close::{self, Ended};
+use crate::core::{Hears, PeerCore};
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::message::Message;
+use crate::post;
+use crate::resource::Resource;
+use crate::sync::Arc;
+
+/// A named OS thread with a mailbox and a shelf; client and server at once.
+///
+/// A clone is another reference to the same peer, and dropping one closes nothing. All calls may be made from any thread
+/// and from any handler, as this peer. In every call the other peer is named, wherever it is.
+///
+/// Calls with a timeout wait at most that long in all; [`Duration::ZERO`] does what needs no waiting and leaves nothing
+/// queued, [`Duration::MAX`] waits for ever. Every call as a closed peer answers [`Error::Closed`].
+#[derive(Clone)]
+pub struct Peer {
+    core: Arc<PeerCore>,
+}
+
+impl Peer {
+    pub(crate) fn new(core: Arc<PeerCore>) -> Peer {
+        Peer { core }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// Puts a new version of a resource on this peer's shelf, at once, and returns it. The body is not copied.
+    ///
+    /// The version is 1 for a name that this peer never held, else one above the highest that it ever held under it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`], [`Error::TooLarge`], [`Error::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let ada = kitchen.spawn("ada")?;
+    /// ada.share("soup", "tomato")?;
+    /// assert_eq!(ada.share("soup", vec![1, 2, 3])?.version(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn share(&self, name: &str, body: impl Into<Bytes>) -> Result<Resource> {
+        call::share(&self.core, name, body.into())
+    }
+
+    /// Takes a resource off this peer's shelf. Copies that others hold stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchResource`], [`Error::InvalidName`], [`Error::Closed`].
+    pub fn unshare(&self, name: &str) -> Result<()> {
+        call::unshare(&self.core, name)
+    }
+
+    /// What this peer itself holds under a name. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchResource`], [`Error::InvalidName`], [`Error::Closed`].
+    pub fn get(&self, name: &str) -> Result<Resource> {
+        self.core.check_acting()?;
+        call::get(&self.core, name)
+    }
+
+    /// All that this peer holds, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn resources(&self) -> Result<Vec<Resource>> {
+        self.core.check_acting()?;
+        Ok(self.core.shelf.lock().list())
+    }
+
+    /// Gets what `from` holds now, and in the same step puts it on this peer's shelf, so that this peer serves it from then on.
+    ///
+    /// If `from` has no on_request it is done on the calling thread and waits for nobody's handler, except for those of this
+    /// peer's own earlier tells to `from`. From oneself it is [`get`](Peer::get).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchPeer`], [`Error::NoSuchResource`], [`Error::PeerClosed`], [`Error::Refused`], [`Error::HandlerFailed`],
+    /// [`Error::TooLarge`] if this peer's shelf has no room, [`Error::Deadlock`], [`Error::TimedOut`], [`Error::InvalidName`],
+    /// [`Error::Closed`]. After an error nothing has changed.
+    pub fn request(&self, from: &str, name: &str, timeout: Duration) -> Result<Resource> {
+        call::request(&self.core, from, name, Deadline::after(timeout))
+    }
+
+    /// Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or
+    /// would close a ring. As [`request`](Peer::request) otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchResource`] if nobody else holds it, else the last error of [`request`](Peer::request) from a holder.
+    pub fn fetch(&self, name: &str, timeout: Duration) -> Result<Resource> {
+        call::fetch(&self.core, name, Deadline::after(timeout))
+    }
+
+    /// Puts a copy of what this peer holds at entry on `to`'s shelf; the last writer wins. Waits while a handler of `to` runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchResource`] if this peer does not hold it; otherwise as [`request`](Peer::request).
+    pub fn offer(&self, to: &str, name: &str, timeout: Duration) -> Result<()> {
+        call::offer(&self.core, to, name, Deadline::after(timeout))
+    }
+
+    /// Swaps what both peers hold under a name at that moment, and returns what this one got. Both shelves change or neither.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchResource`] says who has nothing; otherwise as [`request`](Peer::request).
+    pub fn exchange(&self, with: &str, name: &str, timeout: Duration) -> Result<Resource> {
+        call::exchange(&self.core, with, name, Deadline::after(timeout))
+    }
+
+    /// Sends a message; returns once it is accepted, waiting for room up to `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if there is no room until the deadline, [`Error::TooLarge`], [`Error::NoSuchPeer`],
+    /// [`Error::PeerClosed`], [`Error::InvalidName`] of the kind, [`Error::Closed`]. After an error it was not sent.
+    pub fn tell(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<()> {
+        post::tell(&self.core, to, kind, body.into(), timeout)
+    }
+
+    /// [`tell`](Peer::tell) without waiting: [`Error::Full`] if there is no room now.
+    ///
+    /// # Errors
+    ///
+    /// As [`tell`](Peer::tell).
+    pub fn try_tell(&self, to: &str, kind: &str, body: impl Into<Bytes>) -> Result<()> {
+        self.tell(to, kind, body, Duration::ZERO)
+    }
+
+    /// Sends a message and waits for the answer: a resource named after the kind, from the replier, of version 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if its handler had not begun at the deadline and now never will; [`Error::OutcomeUnknown`] if it had;
+    /// [`Error::UnknownMessage`], [`Error::HandlerFailed`], [`Error::NoReply`], [`Error::Deadlock`] from a handler to its own
+    /// peer; and those of [`tell`](Peer::tell).
+    pub fn ask(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<Resource> {
+        post::ask(&self.core, to, kind, body.into(), timeout)
+    }
+
+    /// The next message to a peer that was spawned without on_message. Several threads may wait; they are served in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], [`Error::Closed`]; [`Error::InvalidArgument`] if the peer has an on_message.
+    pub fn receive(&self, timeout: Duration) -> Result<Message> {
+        post::receive(&self.core, timeout)
+    }
+
+    /// Closes the peer: a barrier.
+    ///
+    /// No new work is let in; the running handler finishes, its waiting calls end with [`Error::Closed`]; what is queued is answered
+    /// [`Error::PeerClosed`] or becomes a dead letter; on_stop runs last. When this returns [`Ended::Yes`], no handler runs or
+    /// will run, the shelf is gone from every list, the handlers and what they own have been dropped, the thread has been
+    /// joined and the name is free. From the peer's own handler it is [`Ended::Deferred`]: it happens when the handler
+    /// returns. Closing again waits for the same end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] from a handler whose own peer is closed meanwhile.
+    pub fn close(&self, timeout: Duration) -> Result<Ended> {
+        close::close(&self.core, Deadline::after(timeout))
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = self.core.life.stage();
+        f.debug_struct("Peer").field("name", &self.core.name).field("stage", &stage).finish_non_exhaustive()
+    }
+}
+
+/// What a handler answers when it does not do what it was asked for. Any error becomes [`HandlerError::Failed`] by `?`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandlerError {
+    /// Of on_message: this kind of message is not known here. The asker gets [`Error::UnknownMessage`].
+    UnknownMessage,
+    /// Of on_request and on_offer: no, and why. The caller gets [`Error::Refused`].
+    Refused(String),
+    /// It went wrong. The caller gets [`Error::HandlerFailed`], and an event says so.
+    Failed(String),
+}
+
+impl HandlerError {
+    /// A refusal with its reason.
+    pub fn refused(reason: impl Into<String>) -> HandlerError {
+        HandlerError::Refused(reason.into())
+    }
+
+    /// A failure with its text.
+    pub fn failed(text: impl Into<String>) -> HandlerError {
+        HandlerError::Failed(text.into())
+    }
+}
+
+/// So that `?` works in a handler on any error, also on the library's own.
+impl<E: std::error::Error> From<E> for HandlerError {
+    fn from(error: E) -> HandlerError {
+        HandlerError::Failed(error.to_string())
+    }
+}
+
+/// The result of a handler.
+pub type HandlerResult = std::result::Result<(), HandlerError>;
+
+pub(crate) type OnMessage = Box<dyn FnMut(&Peer, &Message) -> HandlerResult + Send>;
+pub(crate) type OnRequest = Box<dyn FnMut(&Peer, &str, &str) -> HandlerResult + Send>;
+pub(crate) type OnOffer = Box<dyn FnMut(&Peer, &str, &Resource) -> HandlerResult + Send>;
+pub(crate) type OnReceived = Box<dyn FnMut(&Peer, &str, &Resource) + Send>;
+pub(crate) type OnStop = Box<dyn FnOnce(&Peer) + Send>;
+
+/// The user's code on a peer's thread.
+#[derive(Default)]
+pub(crate) struct Handlers {
+    pub(crate) on_message: Option<OnMessage>,
+    pub(crate) on_request: Option<OnRequest>,
+    pub(crate) on_offer: Option<OnOffer>,
+    pub(crate) on_received: Option<OnReceived>,
+    pub(crate) on_stop: Option<OnStop>,
+}
+
+/// Handlers and limits of a peer, for [`PeerSystem::spawn_with`](crate::PeerSystem::spawn_with).
+///
+/// Handlers run on the peer's own thread, one at a time, with no lock of the library held; every call is legal inside one,
+/// or answers a documented error. A panic stays in the peer: it counts as a failure. They are dropped, with what they own,
+/// on the peer's thread after on_stop, or when spawning fails.
+///
+/// # Examples
+///
+/// ```
+/// # use std::time::Duration;
+/// use potluck::{HandlerError, PeerOptions, PeerSystem};
+/// # fn main() -> potluck::Result<()> {
+/// let kitchen = PeerSystem::open("kitchen")?;
+/// let cook = PeerOptions::new().on_message(|_peer, message| match message.kind() {
+///     "taste" => Ok(message.reply("more salt")?),
+///     _ => Err(HandlerError::UnknownMessage),
+/// });
+/// kitchen.spawn_with("ada", cook)?;
+/// let answer = kitchen.spawn("bob")?.ask("ada", "taste", "", Duration::from_secs(1))?;
+/// assert_eq!(answer.bytes(), b"more salt");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Default)]
+pub struct PeerOptions {
+    pub(crate) handlers: Handlers,
+    pub(crate) mailbox_messages_max: Option<u64>,
+    pub(crate) mailbox_bytes_max: Option<u64>,
+    pub(crate) shelf_bytes_max: Option<u64>,
+}
+
+impl PeerOptions {
+    /// No handler, and the limits of the system.
+    pub fn new() -> PeerOptions {
+        PeerOptions::default()
+    }
+
+    /// Gets every message. Answers by [`Message::reply`]; an ask that it leaves unanswered gets [`Error::NoReply`].
+    /// Without it messages wait for [`Peer::receive`].
+    #[must_use]
+    pub fn on_message(mut self, handler: impl FnMut(&Peer, &Message) -> HandlerResult + Send + 'static) -> Self {
+        self.handlers.on_message = Some(Box::new(handler));
+        self
+    }
+
+    /// Is asked before another peer (the second argument) gets the resource (the third) by request, fetch or exchange, whether it is
+    /// held or not: it may share it on the spot, or refuse.
+    #[must_use]
+    pub fn on_request(mut self, handler: impl FnMut(&Peer, &str, &str) -> HandlerResult + Send + 'static) -> Self {
+        self.handlers.on_request = Some(Box::new(handler));
+        self
+    }
+
+    /// Is asked before another peer (the second argument) puts a resource on this peer's shelf by offer or exchange; may refuse.
+    #[must_use]
+    pub fn on_offer(mut self, handler: impl FnMut(&Peer, &str, &Resource) -> HandlerResult + Send + 'static) -> Self {
+        self.handlers.on_offer = Some(Box::new(handler));
+        self
+    }
+
+    /// Is told of each resource that another peer (the second argument) has put on this peer's shelf by offer or exchange, in
+    /// that order. Nobody waits for it.
+    #[must_use]
+    pub fn on_received(mut self, handler: impl FnMut(&Peer, &str, &Resource) + Send + 'static) -> Self {
+        self.handlers.on_received = Some(Box::new(handler));
+        self
+    }
+
+    /// Runs last of all, when the peer closes.
+    #[must_use]
+    pub fn on_stop(mut self, handler: impl FnOnce(&Peer) + Send + 'static) -> Self {
+        self.handlers.on_stop = Some(Box::new(handler));
+        self
+    }
+
+    /// The most messages in the mailbox, at least 1; otherwise the system's.
+    #[must_use]
+    pub fn mailbox_messages_max(mut self, messages: u64) -> Self {
+        self.mailbox_messages_max = Some(messages);
+        self
+    }
+
+    /// The most bytes of messages in the mailbox, at least 1; otherwise the system's.
+    #[must_use]
+    pub fn mailbox_bytes_max(mut self, bytes: u64) -> Self {
+        self.mailbox_bytes_max = Some(bytes);
+        self
+    }
+
+    /// The most bytes on the shelf, at least 1; otherwise the system's.
+    #[must_use]
+    pub fn shelf_bytes_max(mut self, bytes: u64) -> Self {
+        self.shelf_bytes_max = Some(bytes);
+        self
+    }
+
+    pub(crate) fn hears(&self) -> Hears {
+        Hears {
+            messages: self.handlers.on_message.is_some(),
+            requests: self.handlers.on_request.is_some(),
+            offers: self.handlers.on_offer.is_some(),
+            receipts: self.handlers.on_received.is_some(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        check_limit("mailbox_messages_max", self.mailbox_messages_max)?;
+        check_limit("mailbox_bytes_max", self.mailbox_bytes_max)?;
+        check_limit("shelf_bytes_max", self.shelf_bytes_max)
+    }
+}
+
+pub(crate) fn check_limit(what: &str, limit: Option<u64>) -> Result<()> {
+    match limit {
+        Some(0) => Err(Error::InvalidArgument(format!("{what} is 0: nothing would ever fit"))),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for PeerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerOptions").field("hears", &self.hears()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! One small generator of random numbers: splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+//! generators", OOPSLA 2014). The same seed gives the same numbers in every language, which `mingle` promises.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+
+#[derive(Debug)]
+pub(crate) struct SplitMix64(u64);
+
+impl SplitMix64 {
+    pub(crate) fn new(seed: u64) -> SplitMix64 {
+        SplitMix64(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is above 0. The bias of the remainder is below bound / 2^64.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+/// A number below `bound` from a generator of this thread's own, seeded once from the process's random keys.
+pub(crate) fn below(bound: usize) -> usize {
+    thread_local!(static STATE: Cell<Option<u64>> = const { Cell::new(None) });
+    STATE.with(|state| {
+        let mut generator = SplitMix64(state.get().unwrap_or_else(|| RandomState::new().hash_one(0)));
+        let number = generator.below(bound);
+        state.set(Some(generator.0));
+        number
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_numbers_of_seed_1234567() {
+        let mut generator = SplitMix64::new(1_234_567);
+        let numbers: Vec<u64> = (0..3).map(|_| generator.next()).collect();
+        assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn below_stays_below() {
+        assert!((0..1000).all(|_| below(3) < 3));
+    }
+}

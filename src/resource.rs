@@ -1,0 +1,89 @@
+//! A resource: the value that peers share. No thread, no lock.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::sync::Arc;
+
+/// A named, versioned, immutable run of bytes.
+///
+/// A clone is another reference to the same bytes. It may be used from several threads, and it outlives the peer and the
+/// system that it came from.
+#[derive(Clone)]
+pub struct Resource(Arc<Content>);
+
+struct Content {
+    name: Arc<str>,
+    origin: Arc<str>,
+    version: u64,
+    body: Bytes,
+}
+
+impl Resource {
+    pub(crate) fn new(name: Arc<str>, origin: Arc<str>, version: u64, body: Bytes) -> Resource {
+        Resource(Arc::new(Content { name, origin, version, body }))
+    }
+
+    /// The name that it is shared under; of an answer to an ask, the kind of the message.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The peer that made this version.
+    pub fn origin(&self) -> &str {
+        &self.0.origin
+    }
+
+    /// 1, 2, …; 0 for the answer to an ask.
+    pub fn version(&self) -> u64 {
+        self.0.version
+    }
+
+    /// The bytes themselves, borrowed.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.body
+    }
+
+    /// The bytes as a counted reference of their own, without a copy.
+    pub fn body(&self) -> Bytes {
+        self.0.body.clone()
+    }
+
+    /// The number of bytes.
+    pub fn len(&self) -> usize {
+        self.0.body.len()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.0.body.is_empty()
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// The same reference, which is how one shelf's change is told from none.
+    pub(crate) fn is(&self, other: &Resource) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl AsRef<[u8]> for Resource {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+/// Name, origin, version and size; never the bytes.
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resource")
+            .field("name", &self.name())
+            .field("origin", &self.origin())
+            .field("version", &self.version())
+            .field("len", &self.len())
+            .finish()
+    }
+}

@@ -1,0 +1,454 @@
+//! The turn protocol: who may run, or act on a shelf, for a peer now; and how a call that waits is ended exactly once.
+//!
+//! This module owns three small machines and knows nothing of peers, shelves or messages. What uses them is `call.rs`
+//! (callers) and `worker.rs` (the peer's own thread). All its primitives come from `crate::sync`.
+//!
+//! # [`Turn`]: one per peer
+//!
+//! Whoever holds the turn may run the peer's handlers (only its own thread does) or change its shelf on behalf of another
+//! peer. The word is the state; the line behind it is a queue in order of arrival.
+//!
+//! | word | means | left by |
+//! |---|---|---|
+//! | `FREE` | nobody has it, the line is empty | `try_take`, `enter`, `take` → `HELD` |
+//! | `HELD` | somebody has it, the line is empty or was so a moment ago | `free` → `FREE`; `enter`, `take` set `QUEUED` |
+//! | `HELD + QUEUED` | somebody has it, the line must be looked at before it is freed | `free` |
+//! | `QUEUED` | for an instant, under the lock of the line: the one who set it takes the turn | → `HELD` |
+//!
+//! The line holds *work* (an operation of a caller, done by whoever frees the turn) and at most one *owner* entry (the peer's
+//! own thread, which wants its turn back). `free` does at most as much work as was in line when it came; if then work is
+//! still in front, the turn, still held, is handed to the peer's own thread (`handed`), which goes on with it as soon as it
+//! looks: it looks before it parks, and is unparked by the hand-over. So no thread works for others without bound. The
+//! owner thread never waits for the turn of another peer while it holds this one: it frees its own before it parks.
+//!
+//! `close` refuses work from then on and gives back what is in line, under the lock of the line: what came before is given
+//! back, what comes after is refused. The owner may still take the turn, for the last handlers.
+//!
+//! # [`Pair`]: one per (sender, receiver) that has told something
+//!
+//! `told` is raised after room is reserved and before the push, which then cannot fail; `finished` after the handler's last
+//! effect. A later call reads `told` and may go ahead once `finished` has reached it. It is correct with several threads
+//! telling as one peer: a tell that returned before the read is counted in it, and one counted after the read was pushed
+//! after it, so the queue's order makes the first `told` finished ones exactly those that had to be.
+//!
+//! # [`Wait`]: one per call that waits
+//!
+//! | phase | means | next |
+//! |---|---|---|
+//! | `Waiting` | registered somewhere: for room, for a turn, for own tells, for a handler's vote | `Queued`, claimed |
+//! | `Queued` | an ask: its message is in the mailbox | `Begun`, claimed |
+//! | `Begun` | an ask: its handler has begun | claimed |
+//! | claimed | one thread has the sole right to say how it ends; the word keeps from which phase, and why | done |
+//! | done | the result is there, the waiting thread has been unparked | |
+//!
+//! Every end is one `claim`: the commit of an operation (under both shelf locks), an answer, a deadline, a close. Who comes
+//! second finds it claimed and does nothing. A thread whose deadline passes and that fails to claim waits the short rest.
+
+use std::collections::VecDeque;
+
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU8, AtomicU64, Mutex, OnceLock, Ordering, Thread, current_thread, park, park_timeout,
+};
+
+const FREE: u8 = 0;
+const HELD: u8 = 1;
+const QUEUED: u8 = 2;
+
+/// Who may act for a peer now. `W` is the work that callers leave in line.
+pub(crate) struct Turn<W> {
+    word: AtomicU8,
+    /// Set with the turn held: the owner's entry has come up.
+    granted: AtomicBool,
+    /// Set with the turn held: the owner is to go on freeing it.
+    handed: AtomicBool,
+    /// The peer's own thread; set before anybody else can reach the peer.
+    owner: OnceLock<Thread>,
+    line: Mutex<Line<W>>,
+}
+
+struct Line<W> {
+    closed: bool,
+    entries: VecDeque<Entry<W>>,
+}
+
+enum Entry<W> {
+    Work(W),
+    Owner,
+}
+
+/// What became of work that wanted the turn.
+pub(crate) enum Entered<W> {
+    /// The turn is the caller's, who does the work and frees it.
+    Taken(W),
+    /// Whoever frees the turn will do it.
+    InLine,
+    /// The peer is closed to others.
+    Closed(W),
+}
+
+impl<W> Turn<W> {
+    pub(crate) fn new() -> Turn<W> {
+        Turn {
+            word: AtomicU8::new(FREE),
+            granted: AtomicBool::new(false),
+            handed: AtomicBool::new(false),
+            owner: OnceLock::new(),
+            line: Mutex::new(Line { closed: false, entries: VecDeque::new() }),
+        }
+    }
+
+    /// Names the peer's own thread; once, before anybody else can reach the peer.
+    pub(crate) fn own(&self, thread: Thread) {
+        self.owner.get_or_init(|| thread);
+    }
+
+    /// Takes the turn if nobody has it; overtakes nobody, since a free turn has an empty line.
+    pub(crate) fn try_take(&self) -> bool {
+        self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes the turn for `work`, or leaves the work in line.
+    pub(crate) fn enter(&self, work: W) -> Entered<W> {
+        if self.try_take() {
+            return Entered::Taken(work);
+        }
+        let mut line = self.line.lock();
+        if line.closed {
+            return Entered::Closed(work);
+        }
+        if self.stop_free(&line) {
+            return Entered::Taken(work);
+        }
+        line.entries.push_back(Entry::Work(work));
+        Entered::InLine
+    }
+
+    /// Takes the turn for the peer's own thread, waiting for it. `run` does work that falls to this thread meanwhile.
+    pub(crate) fn take(&self, run: &mut impl FnMut(W)) {
+        if self.try_take() {
+            return;
+        }
+        {
+            let mut line = self.line.lock();
+            if self.stop_free(&line) {
+                return;
+            }
+            line.entries.push_back(Entry::Owner);
+        }
+        while !self.granted.swap(false, Ordering::Acquire) {
+            if !self.go_on(run) {
+                park();
+            }
+        }
+    }
+
+    /// Under the lock of the line: makes sure that nobody frees the turn without looking at the line; true if the turn
+    /// was free, and is now the caller's.
+    fn stop_free(&self, line: &Line<W>) -> bool {
+        if self.word.fetch_or(QUEUED, Ordering::AcqRel) & HELD != 0 {
+            return false;
+        }
+        debug_assert!(line.entries.is_empty(), "a free turn has an empty line");
+        self.word.store(HELD, Ordering::Relaxed);
+        true
+    }
+
+    /// Frees the turn: does what is in line, or hands it on.
+    pub(crate) fn free(&self, run: &mut impl FnMut(W)) {
+        if self.word.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Relaxed).is_ok() {
+            return;
+        }
+        let mut line = self.line.lock();
+        let mut budget = line.entries.len();
+        loop {
+            match line.entries.pop_front() {
+                None => {
+                    self.word.store(FREE, Ordering::Release);
+                    return;
+                }
+                Some(Entry::Owner) => {
+                    self.granted.store(true, Ordering::Release);
+                    drop(line);
+                    return self.unpark_owner();
+                }
+                Some(Entry::Work(work)) if budget == 0 => {
+                    line.entries.push_front(Entry::Work(work));
+                    self.handed.store(true, Ordering::Release);
+                    drop(line);
+                    return self.unpark_owner();
+                }
+                Some(Entry::Work(work)) => {
+                    budget -= 1;
+                    drop(line);
+                    run(work);
+                    line = self.line.lock();
+                }
+            }
+        }
+    }
+
+    /// On the peer's own thread, before it parks anywhere: goes on with a turn that was handed to it. True if it did.
+    pub(crate) fn go_on(&self, run: &mut impl FnMut(W)) -> bool {
+        // The load first: this is asked often and is rarely so.
+        if !self.handed.load(Ordering::Acquire) || !self.handed.swap(false, Ordering::Acquire) {
+            return false;
+        }
+        self.free(run);
+        true
+    }
+
+    /// The turn waits for the peer's own thread to go on with it.
+    pub(crate) fn is_handed(&self) -> bool {
+        self.handed.load(Ordering::SeqCst)
+    }
+
+    fn unpark_owner(&self) {
+        if let Some(owner) = self.owner.get() {
+            owner.unpark();
+        }
+    }
+
+    /// Takes the first work out of the line for which `is` is true.
+    pub(crate) fn remove(&self, is: impl Fn(&W) -> bool) -> Option<W> {
+        let mut line = self.line.lock();
+        let at = line.entries.iter().position(|entry| matches!(entry, Entry::Work(work) if is(work)))?;
+        match line.entries.remove(at) {
+            Some(Entry::Work(work)) => Some(work),
+            _ => None,
+        }
+    }
+
+    /// Refuses work from now on and gives back what is in line.
+    pub(crate) fn close(&self) -> Vec<W> {
+        let mut line = self.line.lock();
+        line.closed = true;
+        let (mut works, mut kept) = (Vec::new(), VecDeque::new());
+        for entry in line.entries.drain(..) {
+            match entry {
+                Entry::Work(work) => works.push(work),
+                Entry::Owner => kept.push_back(Entry::Owner),
+            }
+        }
+        line.entries = kept;
+        works
+    }
+}
+
+/// How many messages one peer has told another, and how many of these are finished.
+#[derive(Debug, Default)]
+pub(crate) struct Pair {
+    told: AtomicU64,
+    finished: AtomicU64,
+}
+
+impl Pair {
+    /// One more is about to be pushed; nothing after this can keep it from being.
+    pub(crate) fn tell(&self) {
+        self.told.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One more has had its last effect. The caller issues a fence and looks for who waits for it.
+    pub(crate) fn finish(&self) {
+        self.finished.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The count to wait for, if what has been told is not all finished.
+    pub(crate) fn unfinished(&self) -> Option<u64> {
+        let told = self.told.load(Ordering::SeqCst);
+        (!self.has_finished(told)).then_some(told)
+    }
+
+    pub(crate) fn has_finished(&self, told: u64) -> bool {
+        self.finished.load(Ordering::SeqCst) >= told
+    }
+}
+
+/// How far a call that waits has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Waiting = 0,
+    Queued = 1,
+    Begun = 2,
+}
+
+/// Who ended a call that waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// What it waited for: an answer, a commit, room, a refusal.
+    Answered = 0,
+    /// Its own deadline.
+    TimedOut = 1,
+    /// The close of the peer that it acts as, or on whose thread it waits.
+    Closed = 2,
+    /// The close of the peer that it is aimed at.
+    PeerClosed = 3,
+}
+
+const PHASE: u8 = 0b11;
+const CLAIMED: u8 = 0b100;
+const DONE: u8 = 0b1000;
+const CAUSE_SHIFT: u8 = 4;
+
+impl Phase {
+    fn of(word: u8) -> Phase {
+        match word & PHASE {
+            0 => Phase::Waiting,
+            1 => Phase::Queued,
+            _ => Phase::Begun,
+        }
+    }
+}
+
+impl Cause {
+    fn of(word: u8) -> Cause {
+        match word >> CAUSE_SHIFT {
+            0 => Cause::Answered,
+            1 => Cause::TimedOut,
+            2 => Cause::Closed,
+            _ => Cause::PeerClosed,
+        }
+    }
+}
+
+/// A registration: a thread that waits for one result, which is given exactly once.
+pub(crate) struct Wait<T> {
+    word: AtomicU8,
+    /// Written by the one who claimed, before `DONE`; taken by the one who waits, after it.
+    result: Mutex<Option<Result<T>>>,
+    thread: Thread,
+}
+
+impl<T> Wait<T> {
+    /// A wait of the calling thread.
+    pub(crate) fn new() -> Wait<T> {
+        Wait { word: AtomicU8::new(0), result: Mutex::new(None), thread: current_thread() }
+    }
+
+    /// Moves an ask on, unless it has been claimed.
+    pub(crate) fn step(&self, from: Phase, to: Phase) -> bool {
+        self.word.compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Takes the sole right to end it, or `None` if somebody else has it. Tells how far it had come.
+    pub(crate) fn claim(&self, cause: Cause) -> Option<Phase> {
+        let claimed = CLAIMED | (cause as u8) << CAUSE_SHIFT;
+        let claim = |word: u8| (word & CLAIMED == 0).then_some(word | claimed);
+        self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim).ok().map(Phase::of)
+    }
+
+    /// By the one who claimed: gives the result and wakes the thread.
+    pub(crate) fn finish(&self, result: Result<T>) {
+        *self.result.lock() = Some(result);
+        self.word.fetch_or(DONE, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+
+    /// Claims and finishes; false if somebody else has claimed.
+    pub(crate) fn end(&self, cause: Cause, result: Result<T>) -> bool {
+        let claimed = self.claim(cause).is_some();
+        if claimed {
+            self.finish(result);
+        }
+        claimed
+    }
+
+    /// Nobody has claimed it yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.word.load(Ordering::SeqCst) & CLAIMED == 0
+    }
+
+    /// How far it had come when it was claimed, and why it was; `None` while it is open.
+    pub(crate) fn ended(&self) -> Option<(Phase, Cause)> {
+        let word = self.word.load(Ordering::SeqCst);
+        (word & CLAIMED != 0).then(|| (Phase::of(word), Cause::of(word)))
+    }
+
+    fn is_done(&self) -> bool {
+        self.word.load(Ordering::Acquire) & DONE != 0
+    }
+
+    /// Blocks the thread that made it until it is done. At the deadline it is given up with the error that `late` makes;
+    /// if it was claimed first, the short rest is waited for. `awake` runs before each park, and parks only if it is false.
+    pub(crate) fn block(
+        &self,
+        deadline: Deadline,
+        late: impl FnOnce(Phase) -> Error,
+        mut awake: impl FnMut() -> bool,
+    ) -> Result<T> {
+        let (mut deadline, mut late) = (deadline, Some(late));
+        while !self.is_done() {
+            if awake() {
+                continue;
+            }
+            match deadline.left() {
+                None => park(),
+                Some(left) if !left.is_zero() => park_timeout(left),
+                Some(_) => {
+                    deadline = Deadline::Never;
+                    let claimed = self.claim(Cause::TimedOut);
+                    if let (Some(phase), Some(late)) = (claimed, late.take()) {
+                        self.finish(Err(late(phase)));
+                    }
+                }
+            }
+        }
+        self.result.lock().take().unwrap_or_else(|| Err(Error::Internal("a result was taken twice".to_owned())))
+    }
+}
+
+/// What a close can end, whatever result it waits for.
+pub(crate) trait Interrupt: Send + Sync {
+    /// Ends it because `name`, the peer that it acts as or runs on, closes.
+    fn interrupt(&self, name: &str);
+}
+
+impl<T: Send> Interrupt for Wait<T> {
+    fn interrupt(&self, name: &str) {
+        self.end(Cause::Closed, Err(Error::Closed { name: name.to_owned() }));
+    }
+}
+
+/// The waits that a close ends. One per peer, for those that act as it and those on its own thread.
+pub(crate) struct Waits(Mutex<WaitList>);
+
+struct WaitList {
+    closed: bool,
+    waits: Vec<Arc<dyn Interrupt>>,
+}
+
+impl Waits {
+    pub(crate) fn new() -> Waits {
+        Waits(Mutex::new(WaitList { closed: false, waits: Vec::new() }))
+    }
+
+    /// Adds one, unless they are closed.
+    pub(crate) fn add(&self, wait: Arc<dyn Interrupt>) -> bool {
+        let mut list = self.0.lock();
+        let open = !list.closed;
+        if open {
+            list.waits.push(wait);
+        }
+        open
+    }
+
+    pub(crate) fn remove(&self, wait: &Arc<dyn Interrupt>) {
+        let mut list = self.0.lock();
+        if let Some(at) = list.waits.iter().position(|other| Arc::ptr_eq(other, wait)) {
+            list.waits.swap_remove(at);
+        }
+    }
+
+    /// Refuses all from now on and ends those there are.
+    pub(crate) fn close(&self, name: &str) {
+        let waits = {
+            let mut list = self.0.lock();
+            list.closed = true;
+            std::mem::take(&mut list.waits)
+        };
+        for wait in waits {
+            wait.interrupt(name);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The thread behind a peer: runs its handlers, in turn, and carries out its end.
+//!
+//! One round: it takes the next operation or message, takes its turn, runs on_received for all that has come onto the shelf,
+//! then the handler of what it took, and frees the turn, doing what callers left in line. The notes come after the taking,
+//! so that a resource that a peer offered is told before a message that it sent later. An operation is due when as many
+//! letters have been taken as had come before it; a note waits for none, since all notes are told in each round.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
+use crate::close;
+use crate::core::{Operation, PeerCore, Stage, Verb, begin_running, end_running};
+use crate::error::Error;
+use crate::event::Event;
+use crate::message::Letter;
+use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
+use crate::post::{bury, open};
+use crate::sync::Arc;
+use crate::turn::Cause;
+
+/// All that the peer's own thread does.
+pub(crate) fn run(core: Arc<PeerCore>, handlers: Handlers) {
+    begin_running(Arc::clone(&core));
+    let mut worker = Worker { peer: Peer::new(Arc::clone(&core)), core, handlers };
+    while worker.core.life.stage() == Stage::Open {
+        worker.round();
+    }
+    worker.end();
+    end_running();
+}
+
+struct Worker {
+    core: Arc<PeerCore>,
+    peer: Peer,
+    handlers: Handlers,
+}
+
+enum Work {
+    Operation(Arc<Operation>),
+    Letter(Letter),
+}
+
+impl Worker {
+    fn round(&mut self) {
+        let core = Arc::clone(&self.core);
+        let mut after = After::new();
+        core.turn.go_on(&mut |operation| perform(operation, &core, &mut after));
+        let work = self.next();
+        if work.is_none() && !core.desk.has_work() {
+            drop(after);
+            return core.mailbox.bell().sleep(|| {
+                core.life.stage() != Stage::Open
+                    || core.desk.has_work()
+                    || core.turn.is_handed()
+                    || !(core.mailbox.is_inbox() || core.mailbox.is_empty())
+            });
+        }
+        self.in_turn(&mut after, |worker, after| {
+            worker.tell_notes(after);
+            match work {
+                Some(Work::Operation(operation)) => worker.operate(&operation, after),
+                Some(Work::Letter(letter)) => worker.handle(letter, after),
+                None => {}
+            }
+        });
+    }
+
+    fn next(&self) -> Option<Work> {
+        let mailbox = &self.core.mailbox;
+        let is_due = |number| mailbox.is_inbox() || mailbox.has_taken(number) || mailbox.is_empty();
+        if let Some(operation) = self.core.desk.take_operation(is_due) {
+            return Some(Work::Operation(operation));
+        }
+        if mailbox.is_inbox() { None } else { mailbox.take().map(Work::Letter) }
+    }
+
+    fn in_turn(&mut self, after: &mut After, run: impl FnOnce(&mut Worker, &mut After)) {
+        let core = Arc::clone(&self.core);
+        take_turn(&core, after);
+        run(self, after);
+        free_turn(&core, after);
+    }
+
+    fn tell_notes(&mut self, after: &mut After) {
+        while let Some(note) = self.core.desk.take_note() {
+            let Some(on_received) = &mut self.handlers.on_received else { continue };
+            let result = guard(|| {
+                on_received(&self.peer, &note.from, &note.resource);
+                Ok(())
+            });
+            if let Err(error) = result {
+                self.failed(&note.from, error, after);
+            }
+        }
+    }
+
+    fn handle(&mut self, letter: Letter, after: &mut After) {
+        if self.core.life.stage() != Stage::Open {
+            return bury(&self.core, letter, after);
+        }
+        let Some((message, pair)) = open(&self.core, letter, after) else { return };
+        let Some(on_message) = &mut self.handlers.on_message else { return };
+        match guard(|| on_message(&self.peer, &message)) {
+            Ok(()) => {}
+            Err(HandlerError::UnknownMessage) => {
+                self.core.system.feed.emit(&mut after.heard, || Event::UnknownMessage {
+                    peer: Arc::clone(&self.core.name),
+                    from: message.from().into(),
+                    kind: message.kind().into(),
+                    size: message.bytes().len() as u64,
+                });
+                let (peer, kind) = (self.core.name.to_string(), message.kind().to_owned());
+                message.fail(Error::UnknownMessage { peer, kind });
+            }
+            Err(error) => message.fail(self.failed(message.from(), error, after)),
+        }
+        // Finished after the last effect; the answer that is left to give, to an ask, is given by the drop.
+        if let Some(pair) = pair {
+            pair.finish();
+            after.go_on(self.core.desk.finished());
+        }
+    }
+
+    /// Asks the handlers that an operation needs, then commits it; again if a shelf changed meanwhile.
+    fn operate(&mut self, operation: &Arc<Operation>, after: &mut After) {
+        while operation.wait.is_open() {
+            if self.core.life.stage() != Stage::Open {
+                return conclude(operation, Err(self.core.peer_closed()), after);
+            }
+            let seen = match self.vote(operation, after) {
+                Ok(seen) => seen,
+                Err(error) => return conclude(operation, Err(error), after),
+            };
+            if commit_seen(operation, &self.core, &seen, after) {
+                return;
+            }
+        }
+    }
+
+    fn vote(&mut self, operation: &Operation, after: &mut After) -> Result<Seen, Error> {
+        let mut seen = Seen::default();
+        let (from, name) = (&operation.caller.name, &operation.name);
+        if let (Verb::Request | Verb::Fetch | Verb::Exchange, Some(on_request)) =
+            (&operation.verb, &mut self.handlers.on_request)
+        {
+            let vote = guard(|| on_request(&self.peer, from, name));
+            vote.map_err(|error| self.refused(from, error, after))?;
+            let held = self.core.shelf.lock().get(name).cloned();
+            seen.theirs = Some(held.ok_or_else(|| self.core.no_such_resource(name))?);
+        }
+        let offered = match &operation.verb {
+            Verb::Offer(resource) => resource.clone(),
+            Verb::Exchange => {
+                let held = operation.caller.shelf.lock().get(name).cloned();
+                held.ok_or_else(|| operation.caller.no_such_resource(name))?
+            }
+            Verb::Request | Verb::Fetch => return Ok(seen),
+        };
+        if let Some(on_offer) = &mut self.handlers.on_offer {
+            let vote = guard(|| on_offer(&self.peer, from, &offered));
+            vote.map_err(|error| self.refused(from, error, after))?;
+            seen.mine = Some(offered);
+        }
+        Ok(seen)
+    }
+
+    fn refused(&self, from: &str, error: HandlerError, after: &mut After) -> Error {
+        match error {
+            HandlerError::Refused(reason) => Error::Refused { peer: self.core.name.to_string(), reason },
+            error => self.failed(from, error, after),
+        }
+    }
+
+    /// Says in an event that a handler failed, closes the peer if the system wants that, and makes the asker's error.
+    fn failed(&self, from: &str, error: HandlerError, after: &mut After) -> Error {
+        let text = match error {
+            HandlerError::Failed(text) => text,
+            HandlerError::Refused(reason) => format!("it refused where it cannot: {reason}"),
+            HandlerError::UnknownMessage => "it answered that a message is unknown where there is none".to_owned(),
+        };
+        self.core.system.feed.emit(&mut after.heard, || Event::HandlerFailed {
+            peer: Arc::clone(&self.core.name),
+            from: from.into(),
+            text: text.clone(),
+        });
+        if self.core.system.limits.close_on_handler_failure {
+            close::begin(&self.core, after);
+        }
+        Error::HandlerFailed { peer: self.core.name.to_string(), text }
+    }
+
+    /// The end, after close has begun: the last letters, the last notes, on_stop, the user's data, the lists, the waiters.
+    fn end(mut self) {
+        let mut after = After::new();
+        let core = Arc::clone(&self.core);
+        // What was accepted before the close may still be on its way in.
+        while !core.mailbox.is_drained() {
+            while let Some(letter) = core.mailbox.take() {
+                bury(&core, letter, &mut after);
+            }
+            after.settle();
+            core.mailbox.bell().sleep(|| core.mailbox.is_drained() || !core.mailbox.is_empty());
+        }
+        self.in_turn(&mut after, |worker, after| {
+            worker.tell_notes(after);
+            if let Some(on_stop) = worker.handlers.on_stop.take() {
+                let result = guard(|| {
+                    on_stop(&worker.peer);
+                    Ok(())
+                });
+                if let Err(error) = result {
+                    let name = Arc::clone(&worker.core.name);
+                    worker.failed(&name, error, after);
+                }
+            }
+        });
+        after.settle();
+        // The destructors of the user's data; one that panics must not keep the peer from ending.
+        let handlers = std::mem::take(&mut self.handlers);
+        let _ = guard(|| {
+            drop(handlers);
+            Ok(())
+        });
+        clear_shelf(&core);
+        {
+            let mut feed = core.system.feed.lock();
+            core.system.registry.remove(core.id, &core.name);
+            feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
+            if core.system.check_open().is_err() && core.system.registry.len() == 0 {
+                feed.close(&mut after.heard);
+            }
+        }
+        drop(after);
+        core.life.step(Stage::Closing, Stage::Ended);
+        let waits = std::mem::take(&mut core.life.ending.lock().waits);
+        for wait in waits {
+            wait.end(Cause::Answered, Ok(()));
+        }
+    }
+}
+
+fn clear_shelf(core: &PeerCore) {
+    let held = {
+        let mut shelf = core.shelf.lock();
+        let held = shelf.clear();
+        for resource in &held {
+            core.system.registry.remove_holder(resource.name(), core.id);
+        }
+        held
+    };
+    drop(held);
+}
+
+/// Runs user code; its panic becomes a failure with the panic's text.
+fn guard(run: impl FnOnce() -> HandlerResult) -> HandlerResult {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(HandlerError::Failed(panic_text(panic))))
+}
+
+fn panic_text(panic: Box<dyn Any + Send>) -> String {
+    let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "it panicked with a value that is no text".to_owned(),
+    };
+    // The value's destructor is user code, too; one that panics again is left alone.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    text
+}
