@@ -100,7 +100,9 @@ where
 {
     let own = running();
     let interrupt: Arc<dyn Interrupt> = Arc::<W>::clone(waiting);
-    let on_thread = own.as_deref().filter(|own| !caller.is_some_and(|caller| caller.is(own)));
+    let on_thread = own
+        .as_deref()
+        .filter(|own| !caller.is_some_and(|caller| caller.is(own)));
     let mut registered: [Option<&PeerCore>; 2] = [None, None];
     for (place, peer) in registered.iter_mut().zip([caller, on_thread]) {
         if let Some(peer) = peer {
@@ -168,8 +170,15 @@ pub(crate) fn request_from(
 /// Gets `name` from any other peer that holds it, from the next if that one cannot give it.
 pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, deadline: Deadline) -> Result<Resource> {
     caller.check_acting()?;
-    let nobody = || name::check_resource(name).and(Err(Error::NoSuchResource { name: name.to_owned(), peer: None }));
-    let Some(first) = caller.system.registry.pick_holder(name, caller.id) else { return nobody() };
+    let nobody = || {
+        name::check_resource(name).and(Err(Error::NoSuchResource {
+            name: name.to_owned(),
+            peer: None,
+        }))
+    };
+    let Some(first) = caller.system.registry.pick_holder(name, caller.id) else {
+        return nobody();
+    };
     let mut after = After::new();
     let mut last = match carry_at_once(caller, &first, &Verb::Fetch, name, &mut after) {
         Some(Err(error)) if moves_on(&error) => Some(error),
@@ -232,7 +241,11 @@ pub(crate) fn exchange(caller: &Arc<PeerCore>, with: &str, name: &str, deadline:
 /// What the peer itself holds.
 pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
     let held = peer.shelf.lock().get(name).cloned();
-    held.ok_or_else(|| name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
+    held.ok_or_else(|| {
+        name::check_resource(name)
+            .err()
+            .unwrap_or_else(|| peer.no_such_resource(name))
+    })
 }
 
 fn expect_resource(result: Result<Option<Resource>>) -> Result<Resource> {
@@ -258,7 +271,10 @@ fn carry(
     if deadline.is_now() {
         return Err(Error::TimedOut);
     }
-    let route = Route { target: Arc::clone(target), others: Vec::new() };
+    let route = Route {
+        target: Arc::clone(target),
+        others: Vec::new(),
+    };
     wait_out(operation(caller, route, verb, name), deadline, &mut after)
 }
 
@@ -319,7 +335,14 @@ fn operation(caller: &Arc<PeerCore>, route: Route, verb: Verb, name: &str) -> Ar
 fn wait_out(operation: Arc<Operation>, deadline: Deadline, after: &mut After) -> Result<Option<Resource>> {
     place(Arc::clone(&operation), after);
     let caller = Arc::clone(&operation.caller);
-    let result = block(Some(&caller), &operation, |it| &it.wait, deadline, |_| Error::TimedOut, after);
+    let result = block(
+        Some(&caller),
+        &operation,
+        |it| &it.wait,
+        deadline,
+        |_| Error::TimedOut,
+        after,
+    );
     if !matches!(operation.wait.ended(), Some((_, Cause::Answered))) {
         unlink(&operation);
     }
@@ -385,18 +408,21 @@ pub(crate) fn perform(operation: Arc<Operation>, target: &Arc<PeerCore>, after: 
 }
 
 /// Commits an operation that somebody waits for, and ends it; false if its handlers must be asked again.
-pub(crate) fn commit_seen(
-    operation: &Arc<Operation>,
-    target: &Arc<PeerCore>,
-    seen: &Seen,
-    after: &mut After,
-) -> bool {
+pub(crate) fn commit_seen(operation: &Arc<Operation>, target: &Arc<PeerCore>, seen: &Seen, after: &mut After) -> bool {
     let mut is_ours = false;
     let claim = || {
         is_ours = operation.wait.claim(Cause::Answered).is_some();
         is_ours
     };
-    match commit(&operation.caller, target, &operation.verb, &operation.name, seen, claim, after) {
+    match commit(
+        &operation.caller,
+        target,
+        &operation.verb,
+        &operation.name,
+        seen,
+        claim,
+        after,
+    ) {
         Committed::Changed => return false,
         Committed::GivenUp => {}
         Committed::Yes(result) if is_ours => operation.wait.finish(result),
@@ -503,7 +529,10 @@ fn commit(
         put(target, &mut theirs, &given, after);
         noted = target.hears.receipts;
         if noted {
-            target.desk.note(Note { from: Arc::clone(&caller.name), resource: given });
+            target.desk.note(Note {
+                from: Arc::clone(&caller.name),
+                resource: given,
+            });
         }
     }
     drop((feed, mine, theirs));
@@ -522,22 +551,24 @@ struct Found {
 }
 
 /// Whether the operation can be done, under both locks.
-fn check(
-    caller: &PeerCore,
-    target: &PeerCore,
-    verb: &Verb,
-    name: &str,
-    mine: &Shelf,
-    theirs: &Shelf,
-) -> Result<Found> {
+fn check(caller: &PeerCore, target: &PeerCore, verb: &Verb, name: &str, mine: &Shelf, theirs: &Shelf) -> Result<Found> {
     if theirs.is_closed() {
         return Err(target.peer_closed());
     }
     let given = |shelf: &Shelf, peer: &PeerCore| shelf.get(name).cloned().ok_or_else(|| peer.no_such_resource(name));
     let found = match verb {
-        Verb::Request | Verb::Fetch => Found { theirs: Some(given(theirs, target)?), mine: None },
-        Verb::Offer(resource) => Found { theirs: None, mine: Some(resource.clone()) },
-        Verb::Exchange => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
+        Verb::Request | Verb::Fetch => Found {
+            theirs: Some(given(theirs, target)?),
+            mine: None,
+        },
+        Verb::Offer(resource) => Found {
+            theirs: None,
+            mine: Some(resource.clone()),
+        },
+        Verb::Exchange => Found {
+            theirs: Some(given(theirs, target)?),
+            mine: Some(given(mine, caller)?),
+        },
     };
     if let Some(given) = &found.theirs {
         if mine.is_closed() {
@@ -584,7 +615,11 @@ pub(crate) fn share(peer: &Arc<PeerCore>, name: &str, body: Bytes) -> Result<Res
     peer.check_acting()?;
     let (limit, size) = (peer.system.limits.resource_bytes_max, body.len() as u64);
     if size > limit {
-        return Err(Error::TooLarge { what: "a resource".to_owned(), limit, size });
+        return Err(Error::TooLarge {
+            what: "a resource".to_owned(),
+            limit,
+            size,
+        });
     }
     let mut after = After::new();
     let mut shelf = peer.shelf.lock();
@@ -615,7 +650,9 @@ pub(crate) fn unshare(peer: &Arc<PeerCore>, name: &str) -> Result<()> {
         }
         None => {
             drop(shelf);
-            Err(name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
+            Err(name::check_resource(name)
+                .err()
+                .unwrap_or_else(|| peer.no_such_resource(name)))
         }
     }
 }

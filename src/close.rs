@@ -94,8 +94,13 @@ pub(crate) fn wait(peer: &Arc<PeerCore>, deadline: Deadline) -> Result<Ended> {
 
 /// Joins the threads of peers that have ended with nobody waiting.
 pub(crate) fn reap(system: &SystemCore) {
-    let ended: Vec<Arc<PeerCore>> =
-        system.unjoined.lock().iter().filter(|peer| peer.life.stage() == Stage::Ended).cloned().collect();
+    let ended: Vec<Arc<PeerCore>> = system
+        .unjoined
+        .lock()
+        .iter()
+        .filter(|peer| peer.life.stage() == Stage::Ended)
+        .cloned()
+        .collect();
     for peer in ended {
         join(&peer);
     }
@@ -103,7 +108,9 @@ pub(crate) fn reap(system: &SystemCore) {
 
 /// Joins the thread of a peer that has ended: it has nothing left to do. Once, by whoever comes first.
 fn join(peer: &Arc<PeerCore>) {
-    let Some(thread) = peer.life.ending.lock().thread.take() else { return };
+    let Some(thread) = peer.life.ending.lock().thread.take() else {
+        return;
+    };
     if thread.thread().id() == current_thread().id() {
         peer.life.ending.lock().thread = Some(thread);
         return;

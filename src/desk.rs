@@ -44,9 +44,17 @@ pub(crate) enum Waits<O> {
 
 impl<O> Desk<O> {
     pub(crate) fn new() -> Desk<O> {
-        let papers =
-            Papers { closed: false, awaiting: Vec::new(), operations: VecDeque::new(), notes: VecDeque::new() };
-        Desk { papers: Mutex::new(papers), awaiting_len: AtomicUsize::new(0), work_len: AtomicUsize::new(0) }
+        let papers = Papers {
+            closed: false,
+            awaiting: Vec::new(),
+            operations: VecDeque::new(),
+            notes: VecDeque::new(),
+        };
+        Desk {
+            papers: Mutex::new(papers),
+            awaiting_len: AtomicUsize::new(0),
+            work_len: AtomicUsize::new(0),
+        }
     }
 
     /// Registers a call until `told` messages of the pair are finished; then looks again.
@@ -134,7 +142,8 @@ impl<O> Desk<O> {
         self.awaiting_len.store(papers.awaiting.len(), Ordering::SeqCst);
         let before = papers.operations.len();
         papers.operations.retain(|(_, operation)| !is(operation));
-        self.work_len.fetch_sub(before - papers.operations.len(), Ordering::SeqCst);
+        self.work_len
+            .fetch_sub(before - papers.operations.len(), Ordering::SeqCst);
     }
 
     /// Refuses calls from now on and gives back those that wait. Notes stay, to be told before the end.
@@ -145,6 +154,10 @@ impl<O> Desk<O> {
         self.work_len.fetch_sub(papers.operations.len(), Ordering::SeqCst);
         let awaiting = std::mem::take(&mut papers.awaiting);
         let operations = std::mem::take(&mut papers.operations);
-        awaiting.into_iter().map(|waiting| waiting.call).chain(operations.into_iter().map(|(_, call)| call)).collect()
+        awaiting
+            .into_iter()
+            .map(|waiting| waiting.call)
+            .chain(operations.into_iter().map(|(_, call)| call))
+            .collect()
     }
 }

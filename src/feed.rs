@@ -50,7 +50,10 @@ pub(crate) struct FeedGuard<'a> {
 impl Feed {
     pub(crate) fn new() -> Feed {
         Feed {
-            readers: Mutex::new(Readers { closed: false, rings: Vec::new() }),
+            readers: Mutex::new(Readers {
+                closed: false,
+                rings: Vec::new(),
+            }),
             readers_len: AtomicUsize::new(0),
         }
     }
@@ -62,7 +65,10 @@ impl Feed {
 
     /// For what must be in order with events: peers that come and go, letters that are recorded once.
     pub(crate) fn lock(&self) -> FeedGuard<'_> {
-        FeedGuard { feed: self, readers: self.readers.lock() }
+        FeedGuard {
+            feed: self,
+            readers: self.readers.lock(),
+        }
     }
 
     /// Puts an event in, if anybody reads.
@@ -81,10 +87,22 @@ impl Feed {
     ) -> Result<Arc<Ring>> {
         let mut guard = self.lock();
         if guard.readers.closed {
-            return Err(Error::Closed { name: system.to_string() });
+            return Err(Error::Closed {
+                name: system.to_string(),
+            });
         }
-        let state = RingState { events: first().into(), missed: 0, ended: false, closed: false, waits: Vec::new() };
-        let ring = Arc::new(Ring { state: Mutex::new(state), capacity, system });
+        let state = RingState {
+            events: first().into(),
+            missed: 0,
+            ended: false,
+            closed: false,
+            waits: Vec::new(),
+        };
+        let ring = Arc::new(Ring {
+            state: Mutex::new(state),
+            capacity,
+            system,
+        });
         guard.readers.rings.push(Arc::clone(&ring));
         self.readers_len.store(guard.readers.rings.len(), Ordering::SeqCst);
         Ok(ring)
@@ -179,6 +197,8 @@ impl Ring {
     }
 
     fn gone(&self) -> Error {
-        Error::Closed { name: self.system.to_string() }
+        Error::Closed {
+            name: self.system.to_string(),
+        }
     }
 }

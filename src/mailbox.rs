@@ -39,7 +39,10 @@ struct Line<T> {
 
 impl<T> Line<T> {
     fn new() -> Mutex<Line<T>> {
-        Mutex::new(Line { closed: false, entries: VecDeque::new() })
+        Mutex::new(Line {
+            closed: false,
+            entries: VecDeque::new(),
+        })
     }
 }
 
@@ -59,7 +62,11 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(crate) fn new(tell: Tell) -> Parcel {
-        Parcel { wait: Wait::new(), size: tell.body.len(), tell: Mutex::new(Some(tell)) }
+        Parcel {
+            wait: Wait::new(),
+            size: tell.body.len(),
+            tell: Mutex::new(Some(tell)),
+        }
     }
 }
 
@@ -144,7 +151,9 @@ impl Mailbox {
             }
             Err(NoRoom::Full) => Err(NotSent::Full(letter)),
             Err(NoRoom::Closed) => Err(NotSent::Closed),
-            Err(NoRoom::TooLarge) => Err(NotSent::TooLarge { limit: self.room.bytes_max }),
+            Err(NoRoom::TooLarge) => Err(NotSent::TooLarge {
+                limit: self.room.bytes_max,
+            }),
         }
     }
 
@@ -250,7 +259,10 @@ impl Mailbox {
         let mut receivers = self.receivers.lock();
         receivers.closed = true;
         self.receivers_len.store(0, Ordering::SeqCst);
-        (std::mem::take(&mut senders.entries), std::mem::take(&mut receivers.entries))
+        (
+            std::mem::take(&mut senders.entries),
+            std::mem::take(&mut receivers.entries),
+        )
     }
 
     /// With room reserved: counts the letter, pushes it and wakes who takes it.
@@ -335,7 +347,9 @@ impl Mailbox {
                 if self.queue.1.is_empty() {
                     return;
                 }
-                let Some(wait) = receivers.entries.pop_front() else { return };
+                let Some(wait) = receivers.entries.pop_front() else {
+                    return;
+                };
                 self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
                 if wait.claim(Cause::Answered).is_none() {
                     continue;
@@ -398,7 +412,10 @@ impl Room {
                 return Err(NoRoom::Full);
             }
             let more = word + ONE_MESSAGE + size;
-            match self.word.compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::Relaxed) {
+            match self
+                .word
+                .compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::Relaxed)
+            {
                 Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
@@ -437,7 +454,10 @@ pub(crate) struct Bell {
 
 impl Bell {
     fn new() -> Bell {
-        Bell { asleep: AtomicBool::new(false), thread: OnceLock::new() }
+        Bell {
+            asleep: AtomicBool::new(false),
+            thread: OnceLock::new(),
+        }
     }
 
     pub(crate) fn own(&self, thread: Thread) {
@@ -472,14 +492,22 @@ mod tests {
     use bytes::Bytes;
 
     fn tell(body: &'static [u8]) -> Letter {
-        Letter::Tell(Tell { from: "ada".into(), kind: "k".into(), body: Bytes::from_static(body), pair: None })
+        Letter::Tell(Tell {
+            from: "ada".into(),
+            kind: "k".into(),
+            body: Bytes::from_static(body),
+            pair: None,
+        })
     }
 
     #[test]
     fn room_counts_messages_and_bytes_in_one_word() {
         let room = Room::new(2, 10);
         assert_eq!(room.reserve(11), Err(NoRoom::TooLarge));
-        assert_eq!((room.reserve(6), room.reserve(5), room.reserve(4)), (Ok(()), Err(NoRoom::Full), Ok(())));
+        assert_eq!(
+            (room.reserve(6), room.reserve(5), room.reserve(4)),
+            (Ok(()), Err(NoRoom::Full), Ok(()))
+        );
         assert_eq!(room.reserve(0), Err(NoRoom::Full));
         room.release(6);
         assert_eq!(room.messages(), 1);
@@ -500,13 +528,18 @@ mod tests {
     fn who_frees_room_pushes_for_the_first_in_line() {
         let mailbox = Mailbox::new(1, 100, false);
         assert!(mailbox.try_send(tell(b"a")).is_ok());
-        let Err(NotSent::Full(Letter::Tell(second))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
+        let Err(NotSent::Full(Letter::Tell(second))) = mailbox.try_send(tell(b"b")) else {
+            panic!("it is full")
+        };
         let parcel = Arc::new(Parcel::new(second));
         assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
         assert!(parcel.wait.is_open());
         assert!(mailbox.take().is_some());
         assert!(!parcel.wait.is_open());
-        assert!(matches!(mailbox.try_send(tell(b"c")), Err(NotSent::Full(_))), "the second has the room");
+        assert!(
+            matches!(mailbox.try_send(tell(b"c")), Err(NotSent::Full(_))),
+            "the second has the room"
+        );
         assert!(mailbox.take().is_some());
         assert!(mailbox.take().is_none());
         assert!(mailbox.is_drained());

@@ -72,9 +72,12 @@ impl Interrupt for Ask {
 
 /// A message to a peer: a kind and a body from another peer, perhaps with somebody waiting for the answer.
 ///
-/// A handler borrows it; [`Peer::receive`](crate::Peer::receive) gives it away. Dropped unanswered, it answers
-/// [`Error::NoReply`] to a sender that waits. It may be used from any thread.
-pub struct Message {
+/// A handler borrows it and may [`keep`](Message::keep) it; [`Peer::receive`](crate::Peer::receive) gives it away. When the
+/// last reference is dropped unanswered, a sender that waits gets [`Error::NoReply`]. It may be used from any thread, and
+/// outlives its peer.
+pub struct Message(Arc<Received>);
+
+struct Received {
     from: Arc<str>,
     to: Arc<str>,
     kind: Arc<str>,
@@ -87,44 +90,71 @@ impl Message {
     /// Opens a letter: `None` if it is an ask that was given up meanwhile. Also gives the pair to finish afterwards.
     pub(crate) fn open(letter: Letter, to: Arc<str>) -> Option<(Message, Option<Arc<Pair>>)> {
         let is_answered = AtomicBool::new(false);
-        match letter {
-            Letter::Tell(Tell { from, kind, body, pair }) => {
-                Some((Message { from, to, kind, body, ask: None, is_answered }, pair))
-            }
+        let (received, pair) = match letter {
+            Letter::Tell(Tell { from, kind, body, pair }) => (
+                Received {
+                    from,
+                    to,
+                    kind,
+                    body,
+                    ask: None,
+                    is_answered,
+                },
+                pair,
+            ),
             Letter::Ask(ask) => {
                 if !ask.wait.step(Phase::Queued, Phase::Begun) {
                     return None;
                 }
                 let body = std::mem::take(&mut *ask.body.lock());
                 let (from, kind) = (Arc::clone(&ask.from), Arc::clone(&ask.kind));
-                Some((Message { from, to, kind, body, ask: Some(ask), is_answered }, None))
+                (
+                    Received {
+                        from,
+                        to,
+                        kind,
+                        body,
+                        ask: Some(ask),
+                        is_answered,
+                    },
+                    None,
+                )
             }
-        }
+        };
+        Some((Message(Arc::new(received)), pair))
+    }
+
+    /// Another reference, with which a handler keeps the message to answer it after it has returned.
+    ///
+    /// A handler that keeps a message and then fails has answered it by that.
+    #[must_use]
+    pub fn keep(&self) -> Message {
+        Message(Arc::clone(&self.0))
     }
 
     /// The peer that sent it.
     pub fn from(&self) -> &str {
-        &self.from
+        &self.0.from
     }
 
     /// What kind of message it is.
     pub fn kind(&self) -> &str {
-        &self.kind
+        &self.0.kind
     }
 
     /// The body, borrowed.
     pub fn bytes(&self) -> &[u8] {
-        &self.body
+        &self.0.body
     }
 
     /// The body as a counted reference of its own, without a copy.
     pub fn body(&self) -> Bytes {
-        self.body.clone()
+        self.0.body.clone()
     }
 
     /// Whether the sender waits for an answer.
     pub fn is_ask(&self) -> bool {
-        self.ask.is_some()
+        self.0.ask.is_some()
     }
 
     /// Answers the sender. Does not block; may be called from any thread.
@@ -133,18 +163,30 @@ impl Message {
     ///
     /// [`Error::InvalidArgument`] if nobody asked or it was answered before; [`Error::Canceled`] if the sender has given up.
     pub fn reply(&self, body: impl Into<Bytes>) -> Result<()> {
-        let Some(ask) = &self.ask else {
-            return Err(Error::InvalidArgument("this message was told, nobody waits for a reply".to_owned()));
+        let Some(ask) = &self.0.ask else {
+            return Err(Error::InvalidArgument(
+                "this message was told, nobody waits for a reply".to_owned(),
+            ));
         };
-        if self.is_answered.swap(true, Ordering::AcqRel) {
+        if self.0.is_answered.swap(true, Ordering::AcqRel) {
             return Err(Error::InvalidArgument("this message was answered before".to_owned()));
         }
-        let answer = Resource::new(Arc::clone(&self.kind), Arc::clone(&self.to), 0, body.into());
-        if ask.wait.end(Cause::Answered, Ok(Some(answer))) { Ok(()) } else { Err(Error::Canceled) }
+        let answer = Resource::new(Arc::clone(&self.0.kind), Arc::clone(&self.0.to), 0, body.into());
+        if ask.wait.end(Cause::Answered, Ok(Some(answer))) {
+            Ok(())
+        } else {
+            Err(Error::Canceled)
+        }
     }
 
     /// Answers the sender with an error, unless it has been answered.
     pub(crate) fn fail(&self, error: Error) {
+        self.0.fail(error);
+    }
+}
+
+impl Received {
+    fn fail(&self, error: Error) {
         if let Some(ask) = &self.ask
             && !self.is_answered.swap(true, Ordering::AcqRel)
         {
@@ -153,10 +195,12 @@ impl Message {
     }
 }
 
-impl Drop for Message {
+impl Drop for Received {
     fn drop(&mut self) {
         if self.ask.is_some() {
-            self.fail(Error::NoReply { peer: self.to.to_string() });
+            self.fail(Error::NoReply {
+                peer: self.to.to_string(),
+            });
         }
     }
 }
@@ -165,9 +209,9 @@ impl Drop for Message {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
-            .field("from", &self.from)
-            .field("kind", &self.kind)
-            .field("len", &self.body.len())
+            .field("from", &self.from())
+            .field("kind", &self.kind())
+            .field("len", &self.bytes().len())
             .field("is_ask", &self.is_ask())
             .finish()
     }

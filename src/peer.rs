@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::call;
 use crate::close::{self, Ended};
-use crate::core::{Hears, PeerCore};
+use crate::core::{Hears, PeerCore, Stage};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -184,12 +184,20 @@ impl Peer {
     pub fn close(&self, timeout: Duration) -> Result<Ended> {
         close::close(&self.core, Deadline::after(timeout))
     }
+
+    /// Whether it has ended, by whoever's close: its last handler has returned and its name is free.
+    pub fn has_ended(&self) -> bool {
+        self.core.life.stage() == Stage::Ended
+    }
 }
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = self.core.life.stage();
-        f.debug_struct("Peer").field("name", &self.core.name).field("stage", &stage).finish_non_exhaustive()
+        f.debug_struct("Peer")
+            .field("name", &self.core.name)
+            .field("stage", &stage)
+            .finish_non_exhaustive()
     }
 }
 
@@ -363,6 +371,8 @@ pub(crate) fn check_limit(what: &str, limit: Option<u64>) -> Result<()> {
 
 impl fmt::Debug for PeerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PeerOptions").field("hears", &self.hears()).finish_non_exhaustive()
+        f.debug_struct("PeerOptions")
+            .field("hears", &self.hears())
+            .finish_non_exhaustive()
     }
 }

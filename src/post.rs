@@ -24,7 +24,12 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, ti
     let target = caller.system.find(to)?;
     // At a peer without on_message a message is finished when accepted, so there is nothing to count.
     let pair = target.hears.messages.then(|| caller.told.pair(target.id));
-    let tell = Tell { from: Arc::clone(&caller.name), kind: kind.into(), body, pair };
+    let tell = Tell {
+        from: Arc::clone(&caller.name),
+        kind: kind.into(),
+        body,
+        pair,
+    };
     let size = tell.body.len();
     let tell = match target.mailbox.try_send(Letter::Tell(tell)) {
         Ok(()) => return Ok(()),
@@ -35,7 +40,9 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, ti
     if !target.mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))) {
         return Err(closed_to(caller, &target));
     }
-    let late = |_| Error::Full { peer: target.name.to_string() };
+    let late = |_| Error::Full {
+        peer: target.name.to_string(),
+    };
     let result = block(Some(caller), &parcel, |it| &it.wait, deadline, late, &mut After::new());
     if !matches!(parcel.wait.ended(), Some((_, Cause::Answered))) {
         target.mailbox.leave_line(&Waiting::Tell(parcel));
@@ -56,7 +63,13 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
     if deadline.is_now() {
         // An answer always takes waiting, so nothing may be left in the mailbox.
         let full = target.mailbox.is_full(size);
-        return Err(if full { Error::Full { peer: target.name.to_string() } } else { Error::TimedOut });
+        return Err(if full {
+            Error::Full {
+                peer: target.name.to_string(),
+            }
+        } else {
+            Error::TimedOut
+        });
     }
     let ask = Arc::new(Ask::new(Arc::clone(&caller.name), kind.into(), body));
     match target.mailbox.try_send(Letter::Ask(Arc::clone(&ask))) {
@@ -69,9 +82,13 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
         Err(why) => return Err(not_sent(caller, &target, why, size)),
     }
     let late = |phase| match phase {
-        Phase::Waiting => Error::Full { peer: target.name.to_string() },
+        Phase::Waiting => Error::Full {
+            peer: target.name.to_string(),
+        },
         Phase::Queued => Error::TimedOut,
-        Phase::Begun => Error::OutcomeUnknown { peer: target.name.to_string() },
+        Phase::Begun => Error::OutcomeUnknown {
+            peer: target.name.to_string(),
+        },
     };
     let mut after = After::new();
     let result = block(Some(caller), &ask, |it| &it.wait, deadline, late, &mut after);
@@ -85,16 +102,24 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
 
 fn not_sent(caller: &PeerCore, target: &PeerCore, why: NotSent, size: usize) -> Error {
     match why {
-        NotSent::Full(_) => Error::Full { peer: target.name.to_string() },
+        NotSent::Full(_) => Error::Full {
+            peer: target.name.to_string(),
+        },
         NotSent::Closed => closed_to(caller, target),
-        NotSent::TooLarge { limit } => {
-            Error::TooLarge { what: format!("the mailbox of {:?}", target.name), limit, size: size as u64 }
-        }
+        NotSent::TooLarge { limit } => Error::TooLarge {
+            what: format!("the mailbox of {:?}", target.name),
+            limit,
+            size: size as u64,
+        },
     }
 }
 
 fn closed_to(caller: &PeerCore, target: &PeerCore) -> Error {
-    if caller.is(target) { caller.closed() } else { target.peer_closed() }
+    if caller.is(target) {
+        caller.closed()
+    } else {
+        target.peer_closed()
+    }
 }
 
 /// The next message to a peer that has no on_message.
@@ -177,7 +202,9 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
 fn record_ask(to: &PeerCore, ask: &Ask, after: &mut After) {
     let reason = match ask.wait.ended() {
         Some((Phase::Queued, Cause::TimedOut)) => Error::TimedOut,
-        Some((Phase::Queued, Cause::Closed)) => Error::Closed { name: ask.from.to_string() },
+        Some((Phase::Queued, Cause::Closed)) => Error::Closed {
+            name: ask.from.to_string(),
+        },
         Some((Phase::Queued, Cause::PeerClosed)) => to.peer_closed(),
         _ => return,
     };

@@ -22,7 +22,11 @@ use crate::turn::Cause;
 /// All that the peer's own thread does.
 pub(crate) fn run(core: Arc<PeerCore>, handlers: Handlers) {
     begin_running(Arc::clone(&core));
-    let mut worker = Worker { peer: Peer::new(Arc::clone(&core)), core, handlers };
+    let mut worker = Worker {
+        peer: Peer::new(Arc::clone(&core)),
+        core,
+        handlers,
+    };
     while worker.core.life.stage() == Stage::Open {
         worker.round();
     }
@@ -72,7 +76,11 @@ impl Worker {
         if let Some(operation) = self.core.desk.take_operation(is_due) {
             return Some(Work::Operation(operation));
         }
-        if mailbox.is_inbox() { None } else { mailbox.take().map(Work::Letter) }
+        if mailbox.is_inbox() {
+            None
+        } else {
+            mailbox.take().map(Work::Letter)
+        }
     }
 
     fn in_turn(&mut self, after: &mut After, run: impl FnOnce(&mut Worker, &mut After)) {
@@ -84,7 +92,9 @@ impl Worker {
 
     fn tell_notes(&mut self, after: &mut After) {
         while let Some(note) = self.core.desk.take_note() {
-            let Some(on_received) = &mut self.handlers.on_received else { continue };
+            let Some(on_received) = &mut self.handlers.on_received else {
+                continue;
+            };
             let result = guard(|| {
                 on_received(&self.peer, &note.from, &note.resource);
                 Ok(())
@@ -99,8 +109,12 @@ impl Worker {
         if self.core.life.stage() != Stage::Open {
             return bury(&self.core, letter, after);
         }
-        let Some((message, pair)) = open(&self.core, letter, after) else { return };
-        let Some(on_message) = &mut self.handlers.on_message else { return };
+        let Some((message, pair)) = open(&self.core, letter, after) else {
+            return;
+        };
+        let Some(on_message) = &mut self.handlers.on_message else {
+            return;
+        };
         match guard(|| on_message(&self.peer, &message)) {
             Ok(()) => {}
             Err(HandlerError::UnknownMessage) => {
@@ -167,7 +181,10 @@ impl Worker {
 
     fn refused(&self, from: &str, error: HandlerError, after: &mut After) -> Error {
         match error {
-            HandlerError::Refused(reason) => Error::Refused { peer: self.core.name.to_string(), reason },
+            HandlerError::Refused(reason) => Error::Refused {
+                peer: self.core.name.to_string(),
+                reason,
+            },
             error => self.failed(from, error, after),
         }
     }
@@ -187,7 +204,10 @@ impl Worker {
         if self.core.system.limits.close_on_handler_failure {
             close::begin(&self.core, after);
         }
-        Error::HandlerFailed { peer: self.core.name.to_string(), text }
+        Error::HandlerFailed {
+            peer: self.core.name.to_string(),
+            text,
+        }
     }
 
     /// The end, after close has begun: the last letters, the last notes, on_stop, the user's data, the lists, the waiters.
@@ -200,7 +220,9 @@ impl Worker {
                 bury(&core, letter, &mut after);
             }
             after.settle();
-            core.mailbox.bell().sleep(|| core.mailbox.is_drained() || !core.mailbox.is_empty());
+            core.mailbox
+                .bell()
+                .sleep(|| core.mailbox.is_drained() || !core.mailbox.is_empty());
         }
         self.in_turn(&mut after, |worker, after| {
             worker.tell_notes(after);
@@ -226,7 +248,9 @@ impl Worker {
         {
             let mut feed = core.system.feed.lock();
             core.system.registry.remove(core.id, &core.name);
-            feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
+            feed.emit(&mut after.heard, || Event::Left {
+                peer: Arc::clone(&core.name),
+            });
             if core.system.check_open().is_err() && core.system.registry.len() == 0 {
                 feed.close(&mut after.heard);
             }

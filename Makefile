@@ -1,0 +1,73 @@
+# The one front door, for people and for CI. Each target is a line or two over cargo, the C compiler and Python.
+
+CARGO ?= cargo
+CC ?= cc
+PYTHON ?= python3
+
+LIB_DIR := target/release
+VENV := target/venv
+DEMO_FOLDERS := src include examples c-examples python tests benches
+export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
+
+.PHONY: help demo test lib header bench lint check clean need-rust need-c need-python
+
+help:
+	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
+	@echo 'make test    all tests: Rust, C, Python'
+	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
+	@echo 'make header  include/potluck.h anew'
+	@echo 'make bench   what a request costs, beside a floor in the same run'
+	@echo 'make lint    format, clippy, docs: warnings are errors'
+	@echo 'make check   all that CI runs'
+
+# A missing tool is a message that names it.
+need-rust:
+	@command -v $(CARGO) >/dev/null || { echo 'potluck: no cargo ($(CARGO)): install Rust, https://rustup.rs' >&2; exit 1; }
+need-c:
+	@command -v $(CC) >/dev/null || { echo 'potluck: no C compiler ($(CC)): install gcc or clang, or set CC' >&2; exit 1; }
+need-python:
+	@command -v $(PYTHON) >/dev/null || { echo 'potluck: no Python 3 ($(PYTHON)): install it, or set PYTHON' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo 'potluck: $(PYTHON) has no venv and ensurepip: install python3-venv' >&2; exit 1; }
+
+lib: need-rust need-c
+	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features capi
+	@ln -sf libpotluck.so $(LIB_DIR)/libpotluck.so.1
+
+header: need-rust
+	POTLUCK_UPDATE_HEADER=1 $(CARGO) test --features capi --test header
+
+demo: lib need-python
+	$(CARGO) build --release --examples
+	$(CC) -std=c11 -Wall -Wextra -Iinclude c-examples/classic.c -o target/classic-c -L$(LIB_DIR) -lpotluck \
+		-Wl,-rpath,$(abspath $(LIB_DIR))
+	@echo; echo '== the classic example, from Rust'; $(LIB_DIR)/examples/classic
+	@echo; echo '== the classic example, from C'; target/classic-c
+	@echo; echo '== the classic example, from Python'; $(PYTHON) python/examples/classic.py
+	@echo; echo '== the files of this project, from Rust'; $(LIB_DIR)/examples/share_files $(DEMO_FOLDERS)
+	@echo; echo '== the files of this project, from Python'; $(PYTHON) python/examples/share_files.py $(DEMO_FOLDERS)
+
+test: lib $(VENV)/ready
+	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features capi
+	$(VENV)/bin/python -m pytest -q python/tests
+
+$(VENV)/ready: python/requirements-test.txt | need-python
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r python/requirements-test.txt
+	@touch $@
+
+bench: need-rust
+	$(CARGO) bench --bench request
+
+lint: need-rust
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --features capi -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --features capi
+
+check:
+	@sh .ci/check
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,114 @@
+//! What comes in from C, checked in release builds, too. The only place where lengths and UTF-8 are checked.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Error, Result};
+
+/// A name or a text: NUL-terminated UTF-8.
+///
+/// # Safety
+///
+/// `text` is NULL or NUL-terminated, and stays as it is for as long as the result is used.
+pub(super) unsafe fn text<'a>(what: &str, text: *const c_char) -> Result<&'a str> {
+    if text.is_null() {
+        return Err(Error::InvalidArgument(format!("{what} is NULL")));
+    }
+    // SAFETY: the caller promises that it is NUL-terminated and stays as it is.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map_err(|_| Error::InvalidName {
+        name: text.to_string_lossy().into_owned(),
+        reason: format!("{what} is not UTF-8"),
+    })
+}
+
+/// A body, copied. Memory of the size that the caller chose may not be there: that is a result, too.
+///
+/// # Safety
+///
+/// `data` is NULL or has `data_len` readable bytes.
+pub(super) unsafe fn body(data: *const c_void, data_len: usize) -> Result<Bytes> {
+    if data.is_null() {
+        return match data_len {
+            0 => Ok(Bytes::new()),
+            _ => Err(Error::InvalidArgument(format!(
+                "data is NULL and data_len is {data_len}"
+            ))),
+        };
+    }
+    if data_len > isize::MAX as usize {
+        return Err(Error::InvalidArgument(format!(
+            "data_len is {data_len}, more than memory can hold"
+        )));
+    }
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(data_len)
+        .map_err(|_| Error::LimitReached(format!("memory for {data_len} bytes")))?;
+    // SAFETY: the caller promises `data_len` readable bytes, which is no more than isize::MAX.
+    copy.extend_from_slice(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), data_len) });
+    Ok(Bytes::from(copy))
+}
+
+/// A timeout: -1 for ever, 0 do not wait.
+pub(super) fn timeout(timeout_ms: i64) -> Result<Duration> {
+    match timeout_ms {
+        -1 => Ok(Duration::MAX),
+        0.. => Ok(Duration::from_millis(timeout_ms.unsigned_abs())),
+        _ => Err(Error::InvalidArgument(format!(
+            "timeout_ms is {timeout_ms}; below 0 only -1 means something"
+        ))),
+    }
+}
+
+/// A C struct that begins with `struct_size`, and of which all zero is a valid value.
+///
+/// # Safety
+///
+/// Only plain C structs of integers, pointers and optional functions, with a `usize` as first field.
+pub(super) unsafe trait CStruct: Copy {}
+
+/// Whether a `struct_size` can be one: a forgotten one is found, not followed.
+pub(super) fn check_size(what: &str, size: usize) -> Result<()> {
+    if size > size_of::<usize>() && size <= STRUCT_SIZE_MAX {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument(format!(
+        "struct_size of {what} is {size}: set it to sizeof"
+    )))
+}
+
+/// No struct of any version will be larger.
+const STRUCT_SIZE_MAX: usize = 1 << 16;
+
+/// An options struct: NULL is all defaults; a smaller one reads as zeros beyond its size, a larger one must be zero there.
+///
+/// # Safety
+///
+/// `options` is NULL or has as many readable bytes as its first field says.
+pub(super) unsafe fn options<T: CStruct>(what: &str, options: *const T) -> Result<T> {
+    let mut read = MaybeUninit::<T>::zeroed();
+    if options.is_null() {
+        // SAFETY: `CStruct` promises that all zero is a valid value.
+        return Ok(unsafe { read.assume_init() });
+    }
+    // SAFETY: the first field is a `usize`, and the caller promises at least that much.
+    let size = unsafe { options.cast::<usize>().read_unaligned() };
+    let known = size_of::<T>();
+    check_size(what, size)?;
+    if size > known {
+        // SAFETY: the caller promises `size` readable bytes.
+        let tail = unsafe { std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known) };
+        if tail.iter().any(|byte| *byte != 0) {
+            let what = format!("{what} has {size} bytes with something set beyond the {known} that this library knows");
+            return Err(Error::Unsupported(what));
+        }
+    }
+    // SAFETY: both have at least that many bytes, and are apart; all bytes not copied are zero, which is valid.
+    Ok(unsafe {
+        std::ptr::copy_nonoverlapping(options.cast::<u8>(), read.as_mut_ptr().cast::<u8>(), size.min(known));
+        read.assume_init()
+    })
+}

@@ -1,0 +1,42 @@
+//! The C ABI, over the public Rust API alone; nobody in the crate imports it. One file per type of the C API, and five that
+//! they stand on: `guard` (one boundary for panics and errors), `handle` (ids), `input`, `output` and `callback`.
+//!
+//! A body here reads its inputs, makes one call and writes its outputs. The documentation of each item is C's: cbindgen
+//! makes `include/potluck.h` of it.
+
+#![allow(
+    unsafe_code,
+    non_camel_case_types,
+    reason = "the C boundary: this folder, and nothing else, is unsafe"
+)]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the C contract in each function's documentation takes the place of # Safety"
+)]
+
+mod guard;
+mod handle;
+mod input;
+mod output;
+
+// In the order in which the header has them, which is why they stand apart.
+pub mod status;
+
+pub mod library;
+
+pub mod system;
+
+pub mod events;
+
+pub mod callback;
+
+pub mod peer;
+
+pub mod resource;
+
+pub mod message;
+
+pub mod list;
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("the C ABI of potluck supports 64-bit targets: there an id struct is passed like a uint64_t");

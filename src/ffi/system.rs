@@ -1,0 +1,291 @@
+//! Systems.
+
+use std::ffi::c_char;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::events::{READERS, potluck_events_t};
+use super::guard::{guard, guard_outcome};
+use super::handle::{Found, Kind, Table};
+use super::input::{self, CStruct};
+use super::list::{self, potluck_list_t};
+use super::output;
+use super::peer::PEERS;
+use super::status::{POTLUCK_DEFERRED, POTLUCK_OK, POTLUCK_STILL_RUNNING, potluck_status_t};
+use crate::{Ended, Error, PeerSystem, Result, SystemOptions};
+
+/// A system: a name. Copies are free; `potluck_system_shutdown` ends it for all, then it answers POTLUCK_E_CLOSED. May be used from
+/// several threads.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct potluck_system_t {
+    /// 0 is none.
+    pub id: u64,
+}
+
+/// No limit, where a limit is wanted.
+pub const POTLUCK_NO_LIMIT: u64 = u64::MAX;
+
+/// Limits and habits of a system. All 0 but the size: the defaults.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct potluck_system_options_t {
+    /// sizeof(potluck_system_options_t).
+    pub struct_size: usize,
+    /// The most peers at a time; 0: no limit.
+    pub peers_max: u64,
+    /// The most messages in each mailbox; 0: 1024. More than 4194303 count as that many.
+    pub mailbox_messages_max: u64,
+    /// The most bytes of messages in each mailbox; 0: 64 MiB. More than 2 TiB count as that much.
+    pub mailbox_bytes_max: u64,
+    /// The most bytes on each shelf; 0: no limit.
+    pub shelf_bytes_max: u64,
+    /// The most bytes of one resource; 0: no limit.
+    pub resource_bytes_max: u64,
+    /// How many dead letters are kept for reading. This build keeps none: UNSUPPORTED unless 0.
+    pub dead_letters_max: u64,
+    /// 1: peers start their thread when there is first something to run. This build cannot: UNSUPPORTED unless 0.
+    pub lazy_threads: u32,
+    /// 1: a peer closes when one of its handlers fails.
+    pub close_on_handler_failure: u32,
+    /// How long the last handle of Rust's or Python's waits for the end when it is dropped; 0: 1000. C's ids own nothing.
+    pub drop_timeout_ms: i64,
+    /// Joining other processes. This build cannot: UNSUPPORTED unless NULL.
+    pub mesh: *const potluck_mesh_options_t,
+}
+
+/// How a system joins those of the same name in other processes. Only builds with a mesh know what is in it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct potluck_mesh_options_t {
+    /// sizeof(potluck_mesh_options_t).
+    pub struct_size: usize,
+}
+
+// SAFETY: a plain C struct of integers and pointers with `struct_size` first.
+unsafe impl CStruct for potluck_system_options_t {}
+
+static SYSTEMS: Table<Arc<Entry>> = Table::new(Kind::System);
+
+/// A system and the ids of its peers, which end with it.
+pub(super) struct Entry {
+    pub(super) system: PeerSystem,
+    peers: Mutex<PeerIds>,
+}
+
+struct PeerIds {
+    ids: Vec<u64>,
+    /// When so many are there, those that have ended are dropped.
+    clean_at: usize,
+}
+
+const CLEAN_AT_FIRST: usize = 64;
+
+impl Entry {
+    /// Notes the id of a new peer.
+    pub(super) fn add(&self, id: u64) {
+        let mut peers = self.peers.lock();
+        peers.ids.push(id);
+        if peers.ids.len() >= peers.clean_at {
+            peers.ids.retain(|id| PEERS.end_if_closed(*id));
+            peers.clean_at = (peers.ids.len() * 2).max(CLEAN_AT_FIRST);
+        }
+    }
+}
+
+pub(super) fn find(system: potluck_system_t) -> Result<Arc<Entry>> {
+    SYSTEMS.get_named(system.id)
+}
+
+fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
+    let unsupported = |what: &str| Err(Error::Unsupported(format!("{what} in this build")));
+    if options.dead_letters_max != 0 {
+        return unsupported("dead_letters_max");
+    }
+    if options.lazy_threads != 0 {
+        return unsupported("lazy_threads");
+    }
+    if !options.mesh.is_null() {
+        return unsupported("mesh");
+    }
+    let mut made = SystemOptions::new().close_on_handler_failure(options.close_on_handler_failure != 0);
+    let limits: [(u64, fn(SystemOptions, u64) -> SystemOptions); 5] = [
+        (options.peers_max, SystemOptions::peers_max),
+        (options.mailbox_messages_max, SystemOptions::mailbox_messages_max),
+        (options.mailbox_bytes_max, SystemOptions::mailbox_bytes_max),
+        (options.shelf_bytes_max, SystemOptions::shelf_bytes_max),
+        (options.resource_bytes_max, SystemOptions::resource_bytes_max),
+    ];
+    for (limit, set) in limits {
+        if limit != 0 {
+            made = set(made, limit);
+        }
+    }
+    match options.drop_timeout_ms {
+        0 => Ok(made),
+        timeout_ms => Ok(made.drop_timeout(input::timeout(timeout_ms)?)),
+    }
+}
+
+/// Opens a system: a set of peers that can reach one another. Does not block.
+///
+/// `name` follows the rules for names of peers. `options` NULL: the defaults. End it with `potluck_system_shutdown`.
+///
+/// OK, INVALID_NAME, INVALID_ARGUMENT, UNSUPPORTED (an option that this build does not have), LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_open(
+    name: *const c_char,
+    options: *const potluck_system_options_t,
+    out_system: *mut potluck_system_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_system, potluck_system_t::default()) };
+        // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
+        let name = unsafe { input::text("name", name) }?;
+        // SAFETY: the caller promises that it is NULL or as large as its struct_size says.
+        let options = system_options(&unsafe { input::options("options", options) }?)?;
+        let system = PeerSystem::open_with(name, options)?;
+        if out_system.is_null() {
+            // Nobody could ever use it or end it.
+            return Err(Error::InvalidArgument("out_system is NULL".to_owned()));
+        }
+        let peers = Mutex::new(PeerIds {
+            ids: Vec::new(),
+            clean_at: CLEAN_AT_FIRST,
+        });
+        let id = SYSTEMS.insert(Arc::new(Entry { system, peers }))?;
+        // SAFETY: as above.
+        unsafe { output::set(out_system, potluck_system_t { id }) };
+        Ok(())
+    })
+}
+
+/// Closes all peers as `potluck_peer_close` does and waits up to `timeout_ms` for the end of all. Ids of the system and its peers
+/// answer CLOSED afterwards. Resources, messages and lists stay valid. Shutting it down again is OK.
+///
+/// OK: no callback runs or will run, every user data has been dropped, no thread is left. STILL_RUNNING: the deadline passed;
+/// `*out_report` lists the peers that have not ended (item: peer), the end goes on, call again to wait on. DEFERRED: called
+/// from a callback of one of its peers; it happens when that returns. CLOSED (in a callback whose own peer is closed
+/// meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_shutdown(
+    system: potluck_system_t,
+    timeout_ms: i64,
+    out_report: *mut potluck_list_t,
+) -> potluck_status_t {
+    guard_outcome(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_report, potluck_list_t::default()) };
+        let timeout: Duration = input::timeout(timeout_ms)?;
+        let mut running = Vec::new();
+        let mut outcome = POTLUCK_OK;
+        if let Found::Live(entry) = SYSTEMS.find(system.id)? {
+            outcome = match entry.system.shutdown(timeout)? {
+                Ended::Yes => {
+                    drop(SYSTEMS.remove(system.id));
+                    let ids = std::mem::take(&mut entry.peers.lock().ids);
+                    ids.into_iter().for_each(|id| drop(PEERS.remove(id)));
+                    POTLUCK_OK
+                }
+                Ended::Deferred => POTLUCK_DEFERRED,
+                Ended::StillRunning => {
+                    running = entry.system.peers().unwrap_or_default();
+                    POTLUCK_STILL_RUNNING
+                }
+            };
+        }
+        // SAFETY: as above.
+        unsafe { list::give(running, out_report) }?;
+        Ok(outcome)
+    })
+}
+
+/// All peers, in the order of spawning. Item: peer. Does not block.
+///
+/// OK, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_peers(
+    system: potluck_system_t,
+    out_list: *mut potluck_list_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_list, potluck_list_t::default()) };
+        // SAFETY: as above.
+        unsafe { list::give(find(system)?.system.peers()?, out_list) }
+    })
+}
+
+/// Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not block.
+///
+/// OK (also with nobody: an empty list), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_holders(
+    system: potluck_system_t,
+    resource: *const c_char,
+    out_list: *mut potluck_list_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_list, potluck_list_t::default()) };
+        let entry = find(system)?;
+        // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
+        let resource = unsafe { input::text("resource", resource) }?;
+        // SAFETY: as above.
+        unsafe { list::give(entry.system.holders(resource)?, out_list) }
+    })
+}
+
+/// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
+/// at that moment. The same seed on the same state gives the same result. `timeout_ms` is for all of it.
+///
+/// Item: peer, from, name, version, size, or status and text of that peer's failure, which does not end the rest. A single
+/// peer: an empty list.
+///
+/// OK, NO_SUCH_RESOURCE (nobody holds it), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_mingle(
+    system: potluck_system_t,
+    resource: *const c_char,
+    seed: u64,
+    timeout_ms: i64,
+    out_list: *mut potluck_list_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_list, potluck_list_t::default()) };
+        let entry = find(system)?;
+        // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
+        let resource = unsafe { input::text("resource", resource) }?;
+        let mingled = entry.system.mingle(resource, seed, input::timeout(timeout_ms)?)?;
+        // SAFETY: as above.
+        unsafe { list::give(mingled, out_list) }
+    })
+}
+
+/// A reader of what happens from now on, which begins with a JOINED for every peer that is there. It holds up to `capacity`
+/// events beyond those; a reader that falls behind is told how many it missed, nobody waits for it. Does not block.
+///
+/// OK, INVALID_ARGUMENT (a capacity of 0, or out_events NULL), CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_events(
+    system: potluck_system_t,
+    capacity: usize,
+    out_events: *mut potluck_events_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_events, potluck_events_t::default()) };
+        let reader = find(system)?.system.events(capacity)?;
+        if out_events.is_null() {
+            return Err(Error::InvalidArgument("out_events is NULL".to_owned()));
+        }
+        let id = READERS.insert(Arc::new(reader))?;
+        // SAFETY: as above.
+        unsafe { output::set(out_events, potluck_events_t { id }) };
+        Ok(())
+    })
+}
