@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn any_value_is_answered() {
         let table: Table<u32> = Table::new(Kind::List);
-        let other: Table<u32> = Table::new(Kind::Peer);
+        let other: Table<u32> = Table::new(Kind::Events);
         let id = table.insert(1).unwrap();
         other.insert(2).unwrap();
         for bit in 0..64 {

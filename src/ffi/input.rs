@@ -112,3 +112,11 @@ pub(super) unsafe fn options<T: CStruct>(what: &str, options: *const T) -> Resul
         read.assume_init()
     })
 }
+
+/// A limit as C gives it, and what sets it in the options of Rust.
+pub(super) type Limit<O> = (u64, fn(O, u64) -> O);
+
+/// Sets the limits that are not 0, which is the default.
+pub(super) fn set_limits<O>(options: O, limits: &[Limit<O>]) -> O {
+    limits.iter().filter(|(limit, _)| *limit != 0).fold(options, |options, (limit, set)| set(options, *limit))
+}

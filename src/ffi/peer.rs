@@ -79,18 +79,15 @@ fn find(peer: potluck_peer_t) -> Result<Peer> {
     PEERS.get_named(peer.id)
 }
 
-fn limits(options: &potluck_peer_options_t, mut made: PeerOptions) -> PeerOptions {
-    let limits: [(u64, fn(PeerOptions, u64) -> PeerOptions); 3] = [
-        (options.mailbox_messages_max, PeerOptions::mailbox_messages_max),
-        (options.mailbox_bytes_max, PeerOptions::mailbox_bytes_max),
-        (options.shelf_bytes_max, PeerOptions::shelf_bytes_max),
-    ];
-    for (limit, set) in limits {
-        if limit != 0 {
-            made = set(made, limit);
-        }
-    }
-    made
+fn limits(options: &potluck_peer_options_t, made: PeerOptions) -> PeerOptions {
+    input::set_limits(
+        made,
+        &[
+            (options.mailbox_messages_max, PeerOptions::mailbox_messages_max),
+            (options.mailbox_bytes_max, PeerOptions::mailbox_bytes_max),
+            (options.shelf_bytes_max, PeerOptions::shelf_bytes_max),
+        ],
+    )
 }
 
 /// Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made.

@@ -110,19 +110,17 @@ fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
     if !options.mesh.is_null() {
         return unsupported("mesh");
     }
-    let mut made = SystemOptions::new().close_on_handler_failure(options.close_on_handler_failure != 0);
-    let limits: [(u64, fn(SystemOptions, u64) -> SystemOptions); 5] = [
-        (options.peers_max, SystemOptions::peers_max),
-        (options.mailbox_messages_max, SystemOptions::mailbox_messages_max),
-        (options.mailbox_bytes_max, SystemOptions::mailbox_bytes_max),
-        (options.shelf_bytes_max, SystemOptions::shelf_bytes_max),
-        (options.resource_bytes_max, SystemOptions::resource_bytes_max),
-    ];
-    for (limit, set) in limits {
-        if limit != 0 {
-            made = set(made, limit);
-        }
-    }
+    let made = SystemOptions::new().close_on_handler_failure(options.close_on_handler_failure != 0);
+    let made = input::set_limits(
+        made,
+        &[
+            (options.peers_max, SystemOptions::peers_max),
+            (options.mailbox_messages_max, SystemOptions::mailbox_messages_max),
+            (options.mailbox_bytes_max, SystemOptions::mailbox_bytes_max),
+            (options.shelf_bytes_max, SystemOptions::shelf_bytes_max),
+            (options.resource_bytes_max, SystemOptions::resource_bytes_max),
+        ],
+    );
     match options.drop_timeout_ms {
         0 => Ok(made),
         timeout_ms => Ok(made.drop_timeout(input::timeout(timeout_ms)?)),
