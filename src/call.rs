@@ -17,9 +17,11 @@
 //! which works it off before it parks or returns. There the replaced resources are released, too, under no lock and no
 //! turn taken for an operation, since their destructors are user code (rule 8).
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
-use crate::core::{Operation, PeerCore, Route, Verb, has_turn, lock_both, running, runs, set_has_turn};
+use crate::core::{Operation, PeerCore, Route, Stage, Verb, has_turn, lock_both, running, runs, set_has_turn};
 use crate::deadline::Deadline;
 use crate::desk::{Note, Waits};
 use crate::error::{Error, Result};
@@ -31,17 +33,20 @@ use crate::resource::Resource;
 use crate::shelf::Shelf;
 use crate::sync::{Arc, Mutex};
 use crate::turn::{Cause, Entered, Interrupt, Phase, Wait};
+use crate::unwind::drop_user_data;
 
 /// What is left to do at the end of the outermost call.
 #[derive(Default)]
 pub(crate) struct After {
     /// Calls that may go on.
-    place: Vec<Arc<Operation>>,
+    place: VecDeque<Arc<Operation>>,
     /// Readers to be woken.
     pub(crate) heard: Heard,
     /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
     replaced: [Option<Resource>; 2],
     more_replaced: Vec<Resource>,
+    /// Operations that have ended; one may hold the last reference to what it offered.
+    done: Vec<Arc<Operation>>,
 }
 
 impl After {
@@ -49,9 +54,16 @@ impl After {
         After::default()
     }
 
-    /// Lets calls go on.
+    /// Lets calls go on whose own tells are finished.
     pub(crate) fn go_on(&mut self, calls: Vec<Arc<Operation>>) {
-        self.place.extend(calls);
+        for call in calls {
+            call.route.lock().is_in_order = true;
+            self.place.push_back(call);
+        }
+    }
+
+    pub(crate) fn release_operation(&mut self, operation: Arc<Operation>) {
+        self.done.push(operation);
     }
 
     fn release(&mut self, resource: Resource) {
@@ -67,7 +79,7 @@ impl After {
             for wait in self.heard.drain(..) {
                 wait.end(Cause::Answered, Ok(()));
             }
-            match self.place.pop() {
+            match self.place.pop_front() {
                 Some(operation) => place(operation, self),
                 None => return,
             }
@@ -75,10 +87,14 @@ impl After {
     }
 }
 
-/// Ends the list: who is on it is served before the replaced resources are released.
+/// Ends the list: who is on it is served before what was replaced is released, whose destructors are user code.
 impl Drop for After {
     fn drop(&mut self) {
         self.settle();
+        for replaced in self.replaced.iter_mut().filter_map(Option::take).chain(self.more_replaced.drain(..)) {
+            drop_user_data(replaced);
+        }
+        self.done.drain(..).for_each(drop_user_data);
     }
 }
 
@@ -100,9 +116,7 @@ where
 {
     let own = running();
     let interrupt: Arc<dyn Interrupt> = Arc::<W>::clone(waiting);
-    let on_thread = own
-        .as_deref()
-        .filter(|own| !caller.is_some_and(|caller| caller.is(own)));
+    let on_thread = own.as_deref().filter(|own| !caller.is_some_and(|caller| caller.is(own)));
     let mut registered: [Option<&PeerCore>; 2] = [None, None];
     for (place, peer) in registered.iter_mut().zip([caller, on_thread]) {
         if let Some(peer) = peer {
@@ -170,12 +184,7 @@ pub(crate) fn request_from(
 /// Gets `name` from any other peer that holds it, from the next if that one cannot give it.
 pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, deadline: Deadline) -> Result<Resource> {
     caller.check_acting()?;
-    let nobody = || {
-        name::check_resource(name).and(Err(Error::NoSuchResource {
-            name: name.to_owned(),
-            peer: None,
-        }))
-    };
+    let nobody = || name::check_resource(name).and(Err(Error::NoSuchResource { name: name.to_owned(), peer: None }));
     let Some(first) = caller.system.registry.pick_holder(name, caller.id) else {
         return nobody();
     };
@@ -197,18 +206,23 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, deadline: Deadline) -> R
         others.push(Arc::clone(&first));
     }
     if deadline.is_now() {
+        let mut must_wait = false;
         while let Some(holder) = others.pop() {
             match carry_at_once(caller, &holder, &Verb::Fetch, name, &mut after) {
-                Some(Err(error)) if moves_on(&error) => last = last.or(Some(error)),
+                Some(Err(error)) if moves_on(&error) => last = Some(error),
                 Some(result) => return expect_resource(result),
-                None => last = Some(Error::TimedOut),
+                None => must_wait = true,
             }
         }
-        return last.map_or_else(nobody, Err);
+        return match (must_wait, last) {
+            (true, _) => Err(Error::TimedOut),
+            (false, Some(error)) => Err(error),
+            (false, None) => nobody(),
+        };
     }
     match (others.pop(), last) {
         (Some(next), _) => {
-            let operation = operation(caller, Route { target: next, others }, Verb::Fetch, name);
+            let operation = operation(caller, Route { target: next, is_in_order: false, others }, Verb::Fetch, name);
             expect_resource(wait_out(operation, deadline, &mut after))
         }
         (None, Some(error)) => Err(error),
@@ -241,11 +255,7 @@ pub(crate) fn exchange(caller: &Arc<PeerCore>, with: &str, name: &str, deadline:
 /// What the peer itself holds.
 pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
     let held = peer.shelf.lock().get(name).cloned();
-    held.ok_or_else(|| {
-        name::check_resource(name)
-            .err()
-            .unwrap_or_else(|| peer.no_such_resource(name))
-    })
+    held.ok_or_else(|| name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
 }
 
 fn expect_resource(result: Result<Option<Resource>>) -> Result<Resource> {
@@ -269,12 +279,9 @@ fn carry(
         name::check_resource(name)?;
     }
     if deadline.is_now() {
-        return Err(Error::TimedOut);
+        return Err(if target.life.stage() == Stage::Open { Error::TimedOut } else { target.peer_closed() });
     }
-    let route = Route {
-        target: Arc::clone(target),
-        others: Vec::new(),
-    };
+    let route = Route { target: Arc::clone(target), is_in_order: false, others: Vec::new() };
     wait_out(operation(caller, route, verb, name), deadline, &mut after)
 }
 
@@ -335,14 +342,7 @@ fn operation(caller: &Arc<PeerCore>, route: Route, verb: Verb, name: &str) -> Ar
 fn wait_out(operation: Arc<Operation>, deadline: Deadline, after: &mut After) -> Result<Option<Resource>> {
     place(Arc::clone(&operation), after);
     let caller = Arc::clone(&operation.caller);
-    let result = block(
-        Some(&caller),
-        &operation,
-        |it| &it.wait,
-        deadline,
-        |_| Error::TimedOut,
-        after,
-    );
+    let result = block(Some(&caller), &operation, |it| &it.wait, deadline, |_| Error::TimedOut, after);
     if !matches!(operation.wait.ended(), Some((_, Cause::Answered))) {
         unlink(&operation);
     }
@@ -351,24 +351,28 @@ fn wait_out(operation: Arc<Operation>, deadline: Deadline, after: &mut After) ->
 
 /// Leaves an operation at the next place where it has to wait, or does it.
 fn place(operation: Arc<Operation>, after: &mut After) {
-    let target = operation.target();
+    let (target, is_in_order) = {
+        let route = operation.route.lock();
+        (Arc::clone(&route.target), route.is_in_order)
+    };
     let in_ring = operation.runs_on.as_ref().is_some_and(|own| own.is(&target));
-    if let Some((pair, told)) = operation.caller.told.unfinished(target.id) {
+    let unfinished = if is_in_order { None } else { operation.caller.told.unfinished(target.id) };
+    if let Some((pair, told)) = unfinished {
         if in_ring {
-            return conclude(&operation, Err(target.deadlock()), after);
+            return conclude(&operation, &target, Err(target.deadlock()), after);
         }
         match target.desk.await_finish(pair, told, Arc::clone(&operation)) {
             Waits::Yes => return unlink_if_ended(&operation),
-            Waits::Closed(_) => return conclude(&operation, Err(target.peer_closed()), after),
+            Waits::Closed(_) => return conclude(&operation, &target, Err(target.peer_closed()), after),
             Waits::Over(_) => {}
         }
     }
     if operation.verb.needs(target.hears) {
         if in_ring {
-            return conclude(&operation, Err(target.deadlock()), after);
+            return conclude(&operation, &target, Err(target.deadlock()), after);
         }
         return match target.desk.post(target.mailbox.newest(), Arc::clone(&operation)) {
-            Waits::Closed(_) => conclude(&operation, Err(target.peer_closed()), after),
+            Waits::Closed(_) => conclude(&operation, &target, Err(target.peer_closed()), after),
             _ => {
                 target.mailbox.bell().ring();
                 unlink_if_ended(&operation);
@@ -378,14 +382,15 @@ fn place(operation: Arc<Operation>, after: &mut After) {
     if operation.verb.only_reads() {
         return perform(operation, &target, after);
     }
-    match target.turn.enter(operation) {
+    match target.turn.enter(Arc::clone(&operation)) {
         Entered::Taken(operation) => {
             perform(operation, &target, after);
             target.turn.free(&mut |operation| perform(operation, &target, after));
         }
-        Entered::InLine => {}
-        Entered::Closed(operation) => conclude(&operation, Err(target.peer_closed()), after),
+        Entered::InLine => unlink_if_ended(&operation),
+        Entered::Closed(_) => conclude(&operation, &target, Err(target.peer_closed()), after),
     }
+    after.release_operation(operation);
 }
 
 /// Whoever gave it up may have looked for it before it was placed.
@@ -405,6 +410,7 @@ fn unlink(operation: &Arc<Operation>) {
 /// Does an operation that needs no handler; a change, with the target's turn held.
 pub(crate) fn perform(operation: Arc<Operation>, target: &Arc<PeerCore>, after: &mut After) {
     commit_seen(&operation, target, &Seen::default(), after);
+    after.release_operation(operation);
 }
 
 /// Commits an operation that somebody waits for, and ends it; false if its handlers must be asked again.
@@ -414,35 +420,37 @@ pub(crate) fn commit_seen(operation: &Arc<Operation>, target: &Arc<PeerCore>, se
         is_ours = operation.wait.claim(Cause::Answered).is_some();
         is_ours
     };
-    match commit(
-        &operation.caller,
-        target,
-        &operation.verb,
-        &operation.name,
-        seen,
-        claim,
-        after,
-    ) {
+    match commit(&operation.caller, target, &operation.verb, &operation.name, seen, claim, after) {
         Committed::Changed => return false,
         Committed::GivenUp => {}
         Committed::Yes(result) if is_ours => operation.wait.finish(result),
         // It failed before the step that changes shelves.
-        Committed::Yes(result) => conclude(operation, result, after),
+        Committed::Yes(result) => conclude(operation, target, result, after),
     }
     true
 }
 
-/// Ends an operation, or lets a fetch go on to its next holder.
-pub(crate) fn conclude(operation: &Arc<Operation>, result: Result<Option<Resource>>, after: &mut After) {
+/// Ends an operation after what happened at `target`, or lets a fetch go on to its next holder. Does nothing if it has gone on.
+pub(crate) fn conclude(
+    operation: &Arc<Operation>,
+    target: &PeerCore,
+    result: Result<Option<Resource>>,
+    after: &mut After,
+) {
     if let (Verb::Fetch, Err(error)) = (&operation.verb, &result)
         && moves_on(error)
-        && operation.wait.is_open()
     {
         let mut route = operation.route.lock();
-        if let Some(next) = route.others.pop() {
+        if !route.target.is(target) {
+            return;
+        }
+        if operation.wait.is_open()
+            && let Some(next) = route.others.pop()
+        {
             route.target = next;
+            route.is_in_order = false;
             drop(route);
-            after.place.push(Arc::clone(operation));
+            after.place.push_back(Arc::clone(operation));
             return;
         }
     }
@@ -529,10 +537,7 @@ fn commit(
         put(target, &mut theirs, &given, after);
         noted = target.hears.receipts;
         if noted {
-            target.desk.note(Note {
-                from: Arc::clone(&caller.name),
-                resource: given,
-            });
+            target.desk.note(Note { from: Arc::clone(&caller.name), resource: given });
         }
     }
     drop((feed, mine, theirs));
@@ -552,28 +557,20 @@ struct Found {
 
 /// Whether the operation can be done, under both locks.
 fn check(caller: &PeerCore, target: &PeerCore, verb: &Verb, name: &str, mine: &Shelf, theirs: &Shelf) -> Result<Found> {
+    if mine.is_closed() && !(matches!(verb, Verb::Offer(_)) && runs(caller)) {
+        // A closing peer takes nothing any more; its own last handlers may still give.
+        return Err(caller.closed());
+    }
     if theirs.is_closed() {
         return Err(target.peer_closed());
     }
     let given = |shelf: &Shelf, peer: &PeerCore| shelf.get(name).cloned().ok_or_else(|| peer.no_such_resource(name));
     let found = match verb {
-        Verb::Request | Verb::Fetch => Found {
-            theirs: Some(given(theirs, target)?),
-            mine: None,
-        },
-        Verb::Offer(resource) => Found {
-            theirs: None,
-            mine: Some(resource.clone()),
-        },
-        Verb::Exchange => Found {
-            theirs: Some(given(theirs, target)?),
-            mine: Some(given(mine, caller)?),
-        },
+        Verb::Request | Verb::Fetch => Found { theirs: Some(given(theirs, target)?), mine: None },
+        Verb::Offer(resource) => Found { theirs: None, mine: Some(resource.clone()) },
+        Verb::Exchange => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
     };
     if let Some(given) = &found.theirs {
-        if mine.is_closed() {
-            return Err(caller.closed());
-        }
         mine.has_room(given, &caller.name)?;
     }
     if let Some(given) = &found.mine {
@@ -615,26 +612,24 @@ pub(crate) fn share(peer: &Arc<PeerCore>, name: &str, body: Bytes) -> Result<Res
     peer.check_acting()?;
     let (limit, size) = (peer.system.limits.resource_bytes_max, body.len() as u64);
     if size > limit {
-        return Err(Error::TooLarge {
-            what: "a resource".to_owned(),
-            limit,
-            size,
-        });
+        return Err(Error::TooLarge { what: "a resource".to_owned(), limit, size });
     }
     let mut after = After::new();
-    let mut shelf = peer.shelf.lock();
-    let name = match shelf.knows(name) {
-        Some(name) => name,
-        None => name::check_resource(name).map(|()| Arc::from(name))?,
+    let (made, result) = {
+        let mut shelf = peer.shelf.lock();
+        let name = match shelf.knows(name) {
+            Some(name) => name,
+            None => name::check_resource(name).map(|()| Arc::from(name))?,
+        };
+        let made = shelf.make(name, Arc::clone(&peer.name), body);
+        let result = if shelf.is_closed() { Err(peer.closed()) } else { shelf.has_room(&made, &peer.name) };
+        if result.is_ok() {
+            put(peer, &mut shelf, &made, &mut after);
+        }
+        (made, result)
     };
-    if shelf.is_closed() {
-        return Err(peer.closed());
-    }
-    let made = shelf.make(name, Arc::clone(&peer.name), body);
-    shelf.has_room(&made, &peer.name)?;
-    put(peer, &mut shelf, &made, &mut after);
-    drop(shelf);
-    Ok(made)
+    // What does not fit is dropped only now, under no lock.
+    result.map(|()| made)
 }
 
 /// Takes a resource off the peer's own shelf; copies that others hold stay.
@@ -650,9 +645,7 @@ pub(crate) fn unshare(peer: &Arc<PeerCore>, name: &str) -> Result<()> {
         }
         None => {
             drop(shelf);
-            Err(name::check_resource(name)
-                .err()
-                .unwrap_or_else(|| peer.no_such_resource(name)))
+            Err(name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
         }
     }
 }

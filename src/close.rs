@@ -1,6 +1,6 @@
 //! The end of a peer: begun by anybody, waited for by anybody, carried out by its own thread (see `worker.rs`).
 //!
-//! `begin` moves the life from Open to Closing and tells all who wait, at every place where one can wait for this peer. Each of
+//! `begin` moves the life from Open to Closing and, by `shut`, tells all who wait, at every place where one can wait for this peer. Each of
 //! these places refuses whoever comes later, under its own lock, so nobody is missed. `wait` returns when the thread has
 //! been joined; whoever comes first after its end joins it.
 
@@ -25,14 +25,20 @@ pub enum Ended {
 
 /// Lets no new work in and tells all who wait. Does not wait.
 pub(crate) fn begin(peer: &Arc<PeerCore>, after: &mut After) {
-    if !peer.life.step(Stage::Open, Stage::Closing) {
-        return;
+    if peer.life.step(Stage::Open, Stage::Closing) {
+        shut(peer, after);
+        peer.mailbox.bell().ring();
     }
-    peer.system.unjoined.lock().push(Arc::clone(peer));
+}
+
+/// Shuts every place where one can wait for the peer, and tells those who do. By the one who begins the close and, since that one
+/// may be slow, by the peer's own thread before it goes on to its end; each step finds nothing to do the second time.
+pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
     peer.shelf.lock().close();
     peer.waits.close(&peer.name);
     for operation in peer.turn.close().into_iter().chain(peer.desk.close()) {
-        conclude(&operation, Err(peer.peer_closed()), after);
+        conclude(&operation, peer, Err(peer.peer_closed()), after);
+        after.release_operation(operation);
     }
     let (senders, receivers) = peer.mailbox.close();
     for waiting in senders {
@@ -41,10 +47,16 @@ pub(crate) fn begin(peer: &Arc<PeerCore>, after: &mut After) {
     for wait in receivers {
         wait.end(Cause::Closed, Err(peer.closed()));
     }
-    while let Some(letter) = peer.mailbox.take() {
+    bury_all(peer, after);
+}
+
+/// Buries the letters that are in the mailbox. The room of each is freed after that: the peer's end waits for it.
+pub(crate) fn bury_all(peer: &PeerCore, after: &mut After) {
+    while let Some(letter) = peer.mailbox.take_aside().or_else(|| peer.mailbox.take()) {
+        let size = letter.size();
         bury(peer, letter, after);
+        peer.mailbox.release(size);
     }
-    peer.mailbox.bell().ring();
 }
 
 /// Closes a peer and waits for its end.
@@ -94,13 +106,8 @@ pub(crate) fn wait(peer: &Arc<PeerCore>, deadline: Deadline) -> Result<Ended> {
 
 /// Joins the threads of peers that have ended with nobody waiting.
 pub(crate) fn reap(system: &SystemCore) {
-    let ended: Vec<Arc<PeerCore>> = system
-        .unjoined
-        .lock()
-        .iter()
-        .filter(|peer| peer.life.stage() == Stage::Ended)
-        .cloned()
-        .collect();
+    let has_ended = |peer: &&Arc<PeerCore>| peer.life.stage() == Stage::Ended;
+    let ended: Vec<Arc<PeerCore>> = system.unjoined.lock().values().filter(has_ended).cloned().collect();
     for peer in ended {
         join(&peer);
     }
@@ -108,21 +115,28 @@ pub(crate) fn reap(system: &SystemCore) {
 
 /// Joins the thread of a peer that has ended: it has nothing left to do. Once, by whoever comes first.
 fn join(peer: &Arc<PeerCore>) {
-    let Some(thread) = peer.life.ending.lock().thread.take() else {
-        return;
+    let thread = {
+        let mut ending = peer.life.ending.lock();
+        if ending.thread.as_ref().is_some_and(|thread| thread.thread().id() == current_thread().id()) {
+            return;
+        }
+        ending.thread.take()
     };
-    if thread.thread().id() == current_thread().id() {
-        peer.life.ending.lock().thread = Some(thread);
-        return;
+    if let Some(thread) = thread {
+        // A panic of the thread itself has nowhere to go; handlers' panics were caught where they happened.
+        let _ = thread.join();
+        joined(peer);
     }
-    // A panic of the thread itself has nowhere to go; handlers' panics were caught where they happened.
-    let _ = thread.join();
+}
+
+/// Nothing is left of a peer's thread: tells those who wait for that.
+pub(crate) fn joined(peer: &PeerCore) {
     let waits = {
         let mut ending = peer.life.ending.lock();
         ending.is_joined = true;
         std::mem::take(&mut ending.waits)
     };
-    peer.system.unjoined.lock().retain(|other| !other.is(peer));
+    peer.system.unjoined.lock().remove(&peer.id);
     for wait in waits {
         wait.end(Cause::Answered, Ok(()));
     }

@@ -46,8 +46,11 @@ pub(crate) struct SystemCore {
     pub(crate) is_closed: AtomicBool,
     /// Held while a peer is made, so that two never race for one name.
     pub(crate) spawning: Mutex<()>,
-    /// Peers whose thread has ended, or is about to, and has not been joined.
-    pub(crate) unjoined: Mutex<Vec<Arc<PeerCore>>>,
+    /// Peers that have left the registry, or are about to, and have not been joined. One that has not been joined is here or
+    /// in the registry, for a moment in both.
+    pub(crate) unjoined: Mutex<HashMap<u64, Arc<PeerCore>>>,
+    /// No handle is left that could join a peer.
+    pub(crate) is_abandoned: AtomicBool,
 }
 
 impl SystemCore {
@@ -63,9 +66,7 @@ impl SystemCore {
 
     pub(crate) fn check_open(&self) -> Result<()> {
         match self.is_closed.load(Ordering::SeqCst) {
-            true => Err(Error::Closed {
-                name: self.name.to_string(),
-            }),
+            true => Err(Error::Closed { name: self.name.to_string() }),
             false => Ok(()),
         }
     }
@@ -111,29 +112,20 @@ impl PeerCore {
     }
 
     pub(crate) fn closed(&self) -> Error {
-        Error::Closed {
-            name: self.name.to_string(),
-        }
+        Error::Closed { name: self.name.to_string() }
     }
 
     pub(crate) fn peer_closed(&self) -> Error {
-        Error::PeerClosed {
-            peer: self.name.to_string(),
-        }
+        Error::PeerClosed { peer: self.name.to_string() }
     }
 
     /// The ring of one that a handler would close by waiting for its own peer.
     pub(crate) fn deadlock(&self) -> Error {
-        Error::Deadlock {
-            ring: vec![self.name.to_string(), self.name.to_string()],
-        }
+        Error::Deadlock { ring: vec![self.name.to_string(), self.name.to_string()] }
     }
 
     pub(crate) fn no_such_resource(&self, name: &str) -> Error {
-        Error::NoSuchResource {
-            name: name.to_owned(),
-            peer: Some(self.name.to_string()),
-        }
+        Error::NoSuchResource { name: name.to_owned(), peer: Some(self.name.to_string()) }
     }
 }
 
@@ -160,10 +152,7 @@ const TOLD_LEN_TO_CLEAN: usize = 64;
 
 impl Told {
     pub(crate) fn new() -> Told {
-        Told {
-            pairs: Mutex::new(HashMap::new()),
-            len: AtomicUsize::new(0),
-        }
+        Told { pairs: Mutex::new(HashMap::new()), len: AtomicUsize::new(0) }
     }
 
     pub(crate) fn pair(&self, receiver: u64) -> Arc<Pair> {
@@ -220,10 +209,7 @@ pub(crate) struct Ending {
 
 impl Life {
     pub(crate) fn new() -> Life {
-        Life {
-            stage: AtomicU8::new(Stage::Open as u8),
-            ending: Mutex::new(Ending::default()),
-        }
+        Life { stage: AtomicU8::new(Stage::Open as u8), ending: Mutex::new(Ending::default()) }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -236,9 +222,7 @@ impl Life {
 
     /// True for the one who moved it.
     pub(crate) fn step(&self, from: Stage, to: Stage) -> bool {
-        self.stage
-            .compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+        self.stage.compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
@@ -256,6 +240,8 @@ pub(crate) struct Operation {
 /// Where it is, and where it may go on when that fails.
 pub(crate) struct Route {
     pub(crate) target: Arc<PeerCore>,
+    /// The caller's tells to the target that it had to wait for are finished.
+    pub(crate) is_in_order: bool,
     pub(crate) others: Vec<Arc<PeerCore>>,
 }
 
@@ -311,25 +297,18 @@ struct Running {
 /// The peer whose own thread this is. All user code there runs in a handler of it, but for destructors between handlers.
 pub(crate) fn running() -> Option<Arc<PeerCore>> {
     // A destructor that runs after those of this thread's own variables runs in no handler.
-    RUNNING
-        .try_with(|running| running.borrow().as_ref().map(|running| Arc::clone(&running.peer)))
-        .ok()
-        .flatten()
+    RUNNING.try_with(|running| running.borrow().as_ref().map(|running| Arc::clone(&running.peer))).ok().flatten()
 }
 
 /// Whether this thread is the peer's own.
 pub(crate) fn runs(peer: &PeerCore) -> bool {
-    RUNNING
-        .try_with(|running| running.borrow().as_ref().is_some_and(|running| running.peer.is(peer)))
-        .unwrap_or(false)
+    RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(|running| running.peer.is(peer))).unwrap_or(false)
 }
 
 /// Whether this thread is the peer's own and holds its turn.
 pub(crate) fn has_turn(peer: &PeerCore) -> bool {
     let holds = |running: &Running| running.has_turn && running.peer.is(peer);
-    RUNNING
-        .try_with(|running| running.borrow().as_ref().is_some_and(holds))
-        .unwrap_or(false)
+    RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(holds)).unwrap_or(false)
 }
 
 /// By the peer's own thread, after it took its turn or before it frees it.

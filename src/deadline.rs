@@ -18,9 +18,7 @@ impl Deadline {
         if timeout.is_zero() {
             return Deadline::Now;
         }
-        Instant::now()
-            .checked_add(timeout)
-            .map_or(Deadline::Never, Deadline::At)
+        Instant::now().checked_add(timeout).map_or(Deadline::Never, Deadline::At)
     }
 
     /// How long is left: `None` without an end.

@@ -19,6 +19,8 @@ struct Papers<O> {
     closed: bool,
     awaiting: Vec<Awaiting<O>>,
     operations: VecDeque<(u64, O)>,
+    /// The one that the peer's thread has taken and not ended: who closes ends it.
+    in_hand: Option<O>,
     notes: VecDeque<Note>,
 }
 
@@ -42,19 +44,16 @@ pub(crate) enum Waits<O> {
     Closed(O),
 }
 
-impl<O> Desk<O> {
+impl<O: Clone> Desk<O> {
     pub(crate) fn new() -> Desk<O> {
         let papers = Papers {
             closed: false,
             awaiting: Vec::new(),
             operations: VecDeque::new(),
+            in_hand: None,
             notes: VecDeque::new(),
         };
-        Desk {
-            papers: Mutex::new(papers),
-            awaiting_len: AtomicUsize::new(0),
-            work_len: AtomicUsize::new(0),
-        }
+        Desk { papers: Mutex::new(papers), awaiting_len: AtomicUsize::new(0), work_len: AtomicUsize::new(0) }
     }
 
     /// Registers a call until `told` messages of the pair are finished; then looks again.
@@ -110,10 +109,11 @@ impl<O> Desk<O> {
         self.work_len.load(Ordering::SeqCst) > 0
     }
 
+    pub(crate) fn notes_len(&self) -> usize {
+        if self.has_work() { self.papers.lock().notes.len() } else { 0 }
+    }
+
     pub(crate) fn take_note(&self) -> Option<Note> {
-        if !self.has_work() {
-            return None;
-        }
         let mut papers = self.papers.lock();
         let note = papers.notes.pop_front()?;
         self.work_len.fetch_sub(1, Ordering::SeqCst);
@@ -132,7 +132,13 @@ impl<O> Desk<O> {
         }
         let (_, operation) = papers.operations.pop_front()?;
         self.work_len.fetch_sub(1, Ordering::SeqCst);
+        papers.in_hand = Some(operation.clone());
         Some(operation)
+    }
+
+    /// The operation that was taken last has been dealt with; gives back the desk's reference, to be dropped by the caller.
+    pub(crate) fn put_down(&self) -> Option<O> {
+        self.papers.lock().in_hand.take()
     }
 
     /// Takes out a call that was given up.
@@ -142,8 +148,7 @@ impl<O> Desk<O> {
         self.awaiting_len.store(papers.awaiting.len(), Ordering::SeqCst);
         let before = papers.operations.len();
         papers.operations.retain(|(_, operation)| !is(operation));
-        self.work_len
-            .fetch_sub(before - papers.operations.len(), Ordering::SeqCst);
+        self.work_len.fetch_sub(before - papers.operations.len(), Ordering::SeqCst);
     }
 
     /// Refuses calls from now on and gives back those that wait. Notes stay, to be told before the end.
@@ -154,10 +159,8 @@ impl<O> Desk<O> {
         self.work_len.fetch_sub(papers.operations.len(), Ordering::SeqCst);
         let awaiting = std::mem::take(&mut papers.awaiting);
         let operations = std::mem::take(&mut papers.operations);
-        awaiting
-            .into_iter()
-            .map(|waiting| waiting.call)
-            .chain(operations.into_iter().map(|(_, call)| call))
-            .collect()
+        let in_hand = papers.in_hand.clone();
+        let awaiting = awaiting.into_iter().map(|waiting| waiting.call);
+        in_hand.into_iter().chain(awaiting).chain(operations.into_iter().map(|(_, call)| call)).collect()
     }
 }

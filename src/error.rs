@@ -191,19 +191,11 @@ mod tests {
 
     #[test]
     fn the_text_is_one_line_and_names_the_peer() {
-        let error = Error::NoSuchResource {
-            name: "soup".into(),
-            peer: Some("ada".into()),
-        };
+        let error = Error::NoSuchResource { name: "soup".into(), peer: Some("ada".into()) };
         assert_eq!(error.to_string(), "peer \"ada\" holds no resource \"soup\"");
-        let error = Error::Deadlock {
-            ring: vec!["ada".into(), "bob".into(), "ada".into()],
-        };
+        let error = Error::Deadlock { ring: vec!["ada".into(), "bob".into(), "ada".into()] };
         assert_eq!(error.to_string(), "deadlock: ada -> bob -> ada");
-        let error = Error::InvalidName {
-            name: "a\nb".into(),
-            reason: "it has a control character".into(),
-        };
+        let error = Error::InvalidName { name: "a\nb".into(), reason: "it has a control character".into() };
         assert_eq!(error.to_string(), "invalid name \"a\\nb\": it has a control character");
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Ring {
 
 struct RingState {
     events: VecDeque<Event>,
+    /// How many of those are from before the reader: they do not count.
+    first_len: usize,
     missed: u64,
     /// No more will come: what is inside can still be read.
     ended: bool,
@@ -49,13 +51,7 @@ pub(crate) struct FeedGuard<'a> {
 
 impl Feed {
     pub(crate) fn new() -> Feed {
-        Feed {
-            readers: Mutex::new(Readers {
-                closed: false,
-                rings: Vec::new(),
-            }),
-            readers_len: AtomicUsize::new(0),
-        }
+        Feed { readers: Mutex::new(Readers { closed: false, rings: Vec::new() }), readers_len: AtomicUsize::new(0) }
     }
 
     /// Whether anybody would read an event.
@@ -65,10 +61,7 @@ impl Feed {
 
     /// For what must be in order with events: peers that come and go, letters that are recorded once.
     pub(crate) fn lock(&self) -> FeedGuard<'_> {
-        FeedGuard {
-            feed: self,
-            readers: self.readers.lock(),
-        }
+        FeedGuard { feed: self, readers: self.readers.lock() }
     }
 
     /// Puts an event in, if anybody reads.
@@ -87,22 +80,18 @@ impl Feed {
     ) -> Result<Arc<Ring>> {
         let mut guard = self.lock();
         if guard.readers.closed {
-            return Err(Error::Closed {
-                name: system.to_string(),
-            });
+            return Err(Error::Closed { name: system.to_string() });
         }
+        let first = first();
         let state = RingState {
-            events: first().into(),
+            first_len: first.len(),
+            events: first.into(),
             missed: 0,
             ended: false,
             closed: false,
             waits: Vec::new(),
         };
-        let ring = Arc::new(Ring {
-            state: Mutex::new(state),
-            capacity,
-            system,
-        });
+        let ring = Arc::new(Ring { state: Mutex::new(state), capacity, system });
         guard.readers.rings.push(Arc::clone(&ring));
         self.readers_len.store(guard.readers.rings.len(), Ordering::SeqCst);
         Ok(ring)
@@ -142,7 +131,7 @@ impl Ring {
         if state.closed {
             return false;
         }
-        if state.events.len() >= self.capacity {
+        if state.events.len() - state.first_len >= self.capacity {
             state.missed += 1;
             return true;
         }
@@ -162,6 +151,7 @@ impl Ring {
             return Err(self.gone());
         }
         if let Some(event) = state.events.pop_front() {
+            state.first_len = state.first_len.saturating_sub(1);
             return Ok(Some(event));
         }
         if state.missed > 0 {
@@ -185,6 +175,7 @@ impl Ring {
             let mut state = self.state.lock();
             state.closed = true;
             state.events.clear();
+            state.first_len = 0;
             std::mem::take(&mut state.waits)
         };
         for wait in waits {
@@ -197,8 +188,6 @@ impl Ring {
     }
 
     fn gone(&self) -> Error {
-        Error::Closed {
-            name: self.system.to_string(),
-        }
+        Error::Closed { name: self.system.to_string() }
     }
 }

@@ -23,6 +23,7 @@ mod signals;
 mod sync;
 mod system;
 mod turn;
+mod unwind;
 mod worker;
 
 #[cfg(feature = "capi")]

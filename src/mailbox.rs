@@ -4,6 +4,8 @@
 //! before anything is counted or pushed, and so that a closed mailbox admits nothing more. What was reserved before the
 //! close will be pushed: the last to look waits until the word says that nothing is left.
 //!
+//! Room is counted until a letter's handler begins, or it is buried: whoever takes one out says when.
+//!
 //! Room is granted in order of arrival: who finds others waiting waits behind them, or is told that it is full. Who
 //! frees room gives it to the first in line, pushes its message and ends its wait: no sender has to wake up to be served.
 //! Waiting is register then re-check, freeing is free then look, with a SeqCst fence on each side.
@@ -20,7 +22,9 @@ use crate::turn::{Cause, Interrupt, Phase, Wait};
 pub(crate) struct Mailbox {
     queue: (Sender<Letter>, Receiver<Letter>),
     room: Room,
-    /// How many letters were taken out by the peer's thread; with those inside, the number of the newest.
+    /// What the peer's thread has taken out and not begun.
+    aside: Mutex<Option<Letter>>,
+    /// How many letters were taken out; with those inside, the number of the newest.
     taken: AtomicU64,
     /// Who waits for room; the count can be read without the lock.
     senders: Mutex<Line<Waiting>>,
@@ -39,10 +43,7 @@ struct Line<T> {
 
 impl<T> Line<T> {
     fn new() -> Mutex<Line<T>> {
-        Mutex::new(Line {
-            closed: false,
-            entries: VecDeque::new(),
-        })
+        Mutex::new(Line { closed: false, entries: VecDeque::new() })
     }
 }
 
@@ -62,11 +63,7 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(crate) fn new(tell: Tell) -> Parcel {
-        Parcel {
-            wait: Wait::new(),
-            size: tell.body.len(),
-            tell: Mutex::new(Some(tell)),
-        }
+        Parcel { wait: Wait::new(), size: tell.body.len(), tell: Mutex::new(Some(tell)) }
     }
 }
 
@@ -112,7 +109,7 @@ impl Waiting {
 pub(crate) enum NotSent {
     Full(Letter),
     Closed,
-    TooLarge { limit: u64 },
+    TooLarge,
 }
 
 impl Mailbox {
@@ -121,6 +118,7 @@ impl Mailbox {
         Mailbox {
             queue: unbounded(),
             room: Room::new(messages_max, bytes_max),
+            aside: Mutex::new(None),
             taken: AtomicU64::new(0),
             senders: Line::new(),
             senders_len: AtomicUsize::new(0),
@@ -141,25 +139,36 @@ impl Mailbox {
 
     /// Puts a letter in if there is room now and nobody waits for it.
     pub(crate) fn try_send(&self, letter: Letter) -> Result<(), NotSent> {
-        if self.senders_len.load(Ordering::SeqCst) > 0 {
-            return Err(NotSent::Full(letter));
-        }
-        match self.room.reserve(letter.size()) {
+        let reserved = match self.has_room(letter.size()) {
+            Ok(()) => self.room.reserve(letter.size()),
+            no_room => no_room,
+        };
+        match reserved {
             Ok(()) => {
                 self.push(letter);
+                self.serve();
                 Ok(())
             }
             Err(NoRoom::Full) => Err(NotSent::Full(letter)),
             Err(NoRoom::Closed) => Err(NotSent::Closed),
-            Err(NoRoom::TooLarge) => Err(NotSent::TooLarge {
-                limit: self.room.bytes_max,
-            }),
+            Err(NoRoom::TooLarge) => Err(NotSent::TooLarge),
         }
     }
 
-    /// Whether a message of `size` bytes would have to wait for room.
-    pub(crate) fn is_full(&self, size: usize) -> bool {
-        self.senders_len.load(Ordering::SeqCst) > 0 || self.room.is_full(size)
+    /// Why a letter of `size` bytes could not be put in now; those in line come first.
+    pub(crate) fn why_not(&self, size: usize) -> Option<NoRoom> {
+        self.has_room(size).err()
+    }
+
+    fn has_room(&self, size: usize) -> Result<(), NoRoom> {
+        match self.room.check(self.room.word.load(Ordering::SeqCst), size) {
+            Ok(_) if self.senders_len.load(Ordering::SeqCst) > 0 => Err(NoRoom::Full),
+            checked => checked.map(drop),
+        }
+    }
+
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.room.bytes_max
     }
 
     /// Puts a sender in line for room; refused if the mailbox is closed.
@@ -173,7 +182,7 @@ impl Mailbox {
             self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
         }
         fence(Ordering::SeqCst);
-        self.grant_room();
+        self.serve();
         true
     }
 
@@ -184,18 +193,12 @@ impl Mailbox {
             senders.entries.retain(|other| !other.is(waiting));
             self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
         }
-        self.grant_room();
+        self.serve();
     }
 
-    /// Takes a letter out, for the peer's thread or for the one who closes; its room is free then.
+    /// Takes a letter out, for the peer's thread or for the one who closes, who then releases its room: under no lock, and
+    /// when it is begun or buried, so that a mailbox is not drained before that.
     pub(crate) fn take(&self) -> Option<Letter> {
-        let letter = self.take_out()?;
-        self.release(letter.size());
-        Some(letter)
-    }
-
-    /// Takes a letter out; the caller releases its room, under no lock.
-    fn take_out(&self) -> Option<Letter> {
         let letter = self.queue.1.try_recv().ok()?;
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some(letter)
@@ -221,26 +224,35 @@ impl Mailbox {
         self.room.messages() == 0
     }
 
+    /// Puts a letter aside that the peer's thread has taken and not begun: who closes finds it there.
+    pub(crate) fn put_aside(&self, letter: Letter) {
+        *self.aside.lock() = Some(letter);
+    }
+
+    pub(crate) fn take_aside(&self) -> Option<Letter> {
+        self.aside.lock().take()
+    }
+
     /// Takes the next message for `receive`, or puts the wait in line: then `None`. Refused when closed.
     pub(crate) fn receive(&self, wait: Option<&Arc<Wait<Letter>>>) -> Result<Option<Letter>, NotSent> {
-        let mut receivers = self.receivers.lock();
-        if receivers.closed {
-            return Err(NotSent::Closed);
-        }
-        if receivers.entries.iter().all(|wait| !wait.is_open())
-            && let Some(letter) = self.take_out()
         {
-            drop(receivers);
-            self.release(letter.size());
-            return Ok(Some(letter));
-        }
-        if let Some(wait) = wait {
+            let mut receivers = self.receivers.lock();
+            if receivers.closed {
+                return Err(NotSent::Closed);
+            }
+            if receivers.entries.iter().all(|wait| !wait.is_open())
+                && let Some(letter) = self.take()
+            {
+                drop(receivers);
+                self.release(letter.size());
+                return Ok(Some(letter));
+            }
+            let Some(wait) = wait else { return Ok(None) };
             receivers.entries.push_back(Arc::clone(wait));
             self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
-            drop(receivers);
-            fence(Ordering::SeqCst);
-            self.grant_letters();
         }
+        fence(Ordering::SeqCst);
+        self.serve();
         Ok(None)
     }
 
@@ -259,14 +271,24 @@ impl Mailbox {
         let mut receivers = self.receivers.lock();
         receivers.closed = true;
         self.receivers_len.store(0, Ordering::SeqCst);
-        (
-            std::mem::take(&mut senders.entries),
-            std::mem::take(&mut receivers.entries),
-        )
+        (std::mem::take(&mut senders.entries), std::mem::take(&mut receivers.entries))
     }
 
-    /// With room reserved: counts the letter, pushes it and wakes who takes it.
-    fn push(&self, letter: Letter) {
+    /// Frees the room of a letter that was taken out.
+    pub(crate) fn release(&self, size: usize) {
+        self.free(size);
+        self.serve();
+    }
+
+    fn free(&self, size: usize) {
+        if self.room.release(size) {
+            // It is closed: the peer's thread may be waiting for the last letter to be gone.
+            self.bell.ring();
+        }
+    }
+
+    /// With room reserved: counts the letter, pushes it and wakes the peer's thread. False for an ask that was given up.
+    fn push(&self, letter: Letter) -> bool {
         match &letter {
             Letter::Tell(tell) => {
                 if let Some(pair) = &tell.pair {
@@ -275,57 +297,59 @@ impl Mailbox {
             }
             Letter::Ask(ask) => {
                 if !ask.wait.step(Phase::Waiting, Phase::Queued) {
-                    self.release(ask.size);
-                    return;
+                    self.free(ask.size);
+                    return false;
                 }
             }
         }
         if self.queue.0.send(letter).is_err() {
             unreachable!("the mailbox keeps its own receiving end");
         }
-        if self.is_inbox {
-            fence(Ordering::SeqCst);
-            if self.receivers_len.load(Ordering::SeqCst) > 0 {
-                self.grant_letters();
-            }
-        }
         // Also at an inbox: its thread waits for the last letters when the peer closes.
         self.bell.ring();
+        true
     }
 
-    fn release(&self, size: usize) {
-        if self.room.release(size) {
-            // The peer's thread may be waiting for the last letter to be gone.
-            self.bell.ring();
-        }
+    /// Gives room to the first senders in line and letters to the first receivers, until there is nobody to serve. One loop:
+    /// what one gift makes possible is given in the next round.
+    fn serve(&self) {
         fence(Ordering::SeqCst);
-        if self.senders_len.load(Ordering::SeqCst) > 0 {
-            self.grant_room();
+        loop {
+            let has_served = self.senders_len.load(Ordering::SeqCst) > 0 && self.grant_room()
+                || self.receivers_len.load(Ordering::SeqCst) > 0 && self.grant_letter();
+            if !has_served {
+                return;
+            }
         }
     }
 
-    /// Gives the room there is to the first in line.
-    fn grant_room(&self) {
-        let mut granted = Vec::new();
-        {
+    /// Gives room to the first in line, or takes it out if it has given up. True if it did either.
+    fn grant_room(&self) -> bool {
+        let (first, is_reserved) = {
             let mut senders = self.senders.lock();
-            while let Some(first) = senders.entries.front() {
-                if first.is_open() && self.room.reserve(first.size()).is_err() {
-                    break;
-                }
-                granted.extend(senders.entries.pop_front());
+            let Some(first) = senders.entries.front() else {
+                return false;
+            };
+            let is_open = first.is_open();
+            if is_open && self.room.reserve(first.size()).is_err() {
+                return false;
             }
+            let first = senders.entries.pop_front();
             self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
-        }
-        for waiting in granted {
+            (first, is_open)
+        };
+        if let (Some(waiting), true) = (first, is_reserved) {
             self.admit(waiting);
         }
+        true
     }
 
+    /// Pushes what waited, in the room reserved for it; if it was given up meanwhile, frees that.
     fn admit(&self, waiting: Waiting) {
         match waiting {
-            // An ask that was given up since is noticed by the push.
-            Waiting::Ask(ask) => self.push(Letter::Ask(ask)),
+            Waiting::Ask(ask) => {
+                self.push(Letter::Ask(ask));
+            }
             Waiting::Tell(parcel) => match parcel.wait.claim(Cause::Answered) {
                 Some(_) => {
                     let tell = parcel.tell.lock().take();
@@ -334,36 +358,35 @@ impl Mailbox {
                     }
                     parcel.wait.finish(Ok(()));
                 }
-                None => self.release(parcel.size),
+                None => self.free(parcel.size),
             },
         }
     }
 
-    /// Gives letters to those who wait in `receive`, in order of arrival.
-    fn grant_letters(&self) {
-        loop {
-            let (wait, letter) = {
-                let mut receivers = self.receivers.lock();
-                if self.queue.1.is_empty() {
-                    return;
-                }
-                let Some(wait) = receivers.entries.pop_front() else {
-                    return;
-                };
-                self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
-                if wait.claim(Cause::Answered).is_none() {
-                    continue;
-                }
-                (wait, self.take_out())
-            };
-            match letter {
-                Some(letter) => {
-                    self.release(letter.size());
-                    wait.finish(Ok(letter));
-                }
-                None => unreachable!("letters of an inbox are taken under its lock"),
+    /// Gives a letter to the first who waits in `receive`, or takes him out if he has given up. True if it did either.
+    fn grant_letter(&self) -> bool {
+        let (wait, letter) = {
+            let mut receivers = self.receivers.lock();
+            if self.queue.1.is_empty() {
+                return false;
             }
+            let Some(wait) = receivers.entries.pop_front() else {
+                return false;
+            };
+            self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
+            if wait.claim(Cause::Answered).is_none() {
+                return true;
+            }
+            (wait, self.take())
+        };
+        match letter {
+            Some(letter) => {
+                self.free(letter.size());
+                wait.finish(Ok(letter));
+            }
+            None => unreachable!("letters of an open inbox are taken under its lock"),
         }
+        true
     }
 }
 
@@ -382,8 +405,9 @@ const ONE_MESSAGE: u64 = 1 << BYTES_BITS;
 const MESSAGES_MASK: u64 = (1 << 22) - 1;
 const CLOSED: u64 = 1 << 63;
 
+/// Why there is no room.
 #[derive(Debug, PartialEq, Eq)]
-enum NoRoom {
+pub(crate) enum NoRoom {
     Full,
     Closed,
     TooLarge,
@@ -399,27 +423,29 @@ impl Room {
     }
 
     fn reserve(&self, size: usize) -> Result<(), NoRoom> {
-        let size = size as u64;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            if word & CLOSED != 0 {
-                return Err(NoRoom::Closed);
-            }
-            if size > self.bytes_max {
-                return Err(NoRoom::TooLarge);
-            }
-            if Self::messages_of(word) >= self.messages_max || (word & BYTES_MASK) + size > self.bytes_max {
-                return Err(NoRoom::Full);
-            }
-            let more = word + ONE_MESSAGE + size;
-            match self
-                .word
-                .compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::Relaxed)
-            {
+            let more = self.check(word, size)?;
+            match self.word.compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// What the word becomes with one more message of `size` bytes.
+    fn check(&self, word: u64, size: usize) -> Result<u64, NoRoom> {
+        let size = size as u64;
+        if word & CLOSED != 0 {
+            return Err(NoRoom::Closed);
+        }
+        if size > self.bytes_max {
+            return Err(NoRoom::TooLarge);
+        }
+        if Self::messages_of(word) >= self.messages_max || (word & BYTES_MASK) + size > self.bytes_max {
+            return Err(NoRoom::Full);
+        }
+        Ok(word + ONE_MESSAGE + size)
     }
 
     /// True if the mailbox is closed.
@@ -433,11 +459,6 @@ impl Room {
 
     fn messages(&self) -> u64 {
         Self::messages_of(self.word.load(Ordering::SeqCst))
-    }
-
-    fn is_full(&self, size: usize) -> bool {
-        let word = self.word.load(Ordering::SeqCst);
-        Self::messages_of(word) >= self.messages_max || (word & BYTES_MASK) + size as u64 > self.bytes_max
     }
 
     fn messages_of(word: u64) -> u64 {
@@ -454,10 +475,7 @@ pub(crate) struct Bell {
 
 impl Bell {
     fn new() -> Bell {
-        Bell {
-            asleep: AtomicBool::new(false),
-            thread: OnceLock::new(),
-        }
+        Bell { asleep: AtomicBool::new(false), thread: OnceLock::new() }
     }
 
     pub(crate) fn own(&self, thread: Thread) {
@@ -492,22 +510,14 @@ mod tests {
     use bytes::Bytes;
 
     fn tell(body: &'static [u8]) -> Letter {
-        Letter::Tell(Tell {
-            from: "ada".into(),
-            kind: "k".into(),
-            body: Bytes::from_static(body),
-            pair: None,
-        })
+        Letter::Tell(Tell { from: "ada".into(), kind: "k".into(), body: Bytes::from_static(body), pair: None })
     }
 
     #[test]
     fn room_counts_messages_and_bytes_in_one_word() {
         let room = Room::new(2, 10);
         assert_eq!(room.reserve(11), Err(NoRoom::TooLarge));
-        assert_eq!(
-            (room.reserve(6), room.reserve(5), room.reserve(4)),
-            (Ok(()), Err(NoRoom::Full), Ok(()))
-        );
+        assert_eq!((room.reserve(6), room.reserve(5), room.reserve(4)), (Ok(()), Err(NoRoom::Full), Ok(())));
         assert_eq!(room.reserve(0), Err(NoRoom::Full));
         room.release(6);
         assert_eq!(room.messages(), 1);
@@ -528,20 +538,33 @@ mod tests {
     fn who_frees_room_pushes_for_the_first_in_line() {
         let mailbox = Mailbox::new(1, 100, false);
         assert!(mailbox.try_send(tell(b"a")).is_ok());
-        let Err(NotSent::Full(Letter::Tell(second))) = mailbox.try_send(tell(b"b")) else {
-            panic!("it is full")
-        };
+        let Err(NotSent::Full(Letter::Tell(second))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
         let parcel = Arc::new(Parcel::new(second));
         assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
         assert!(parcel.wait.is_open());
-        assert!(mailbox.take().is_some());
+        let take = || mailbox.take().map(|letter| mailbox.release(letter.size()));
+        assert!(take().is_some());
         assert!(!parcel.wait.is_open());
-        assert!(
-            matches!(mailbox.try_send(tell(b"c")), Err(NotSent::Full(_))),
-            "the second has the room"
-        );
-        assert!(mailbox.take().is_some());
-        assert!(mailbox.take().is_none());
+        assert!(matches!(mailbox.try_send(tell(b"c")), Err(NotSent::Full(_))), "the second has the room");
+        assert!(take().is_some());
+        assert!(take().is_none());
         assert!(mailbox.is_drained());
+    }
+
+    #[test]
+    fn who_gave_up_in_line_frees_no_room_and_blocks_nobody() {
+        let mailbox = Mailbox::new(1, 100, false);
+        assert!(mailbox.try_send(tell(b"a")).is_ok());
+        let wait_for_room = || {
+            let Err(NotSent::Full(Letter::Tell(tell))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
+            let parcel = Arc::new(Parcel::new(tell));
+            assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
+            parcel
+        };
+        let (gone, next) = (wait_for_room(), wait_for_room());
+        gone.interrupt("ada");
+        mailbox.take().map(|letter| mailbox.release(letter.size())).unwrap();
+        assert_eq!((next.wait.is_open(), mailbox.room.messages()), (false, 1));
+        assert!(matches!(mailbox.try_send(tell(&[0; 101])), Err(NotSent::TooLarge)));
     }
 }

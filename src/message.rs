@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::resource::Resource;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::turn::{Cause, Interrupt, Pair, Phase, Wait};
+use crate::unwind::drop_user_data;
 
 /// What lies in a mailbox.
 pub(crate) enum Letter {
@@ -60,7 +61,8 @@ impl Ask {
 
     /// Frees the body of an ask that was ended before it was begun.
     pub(crate) fn free_body(&self) {
-        drop(std::mem::take(&mut *self.body.lock()));
+        let body = std::mem::take(&mut *self.body.lock());
+        drop_user_data(body);
     }
 }
 
@@ -91,34 +93,16 @@ impl Message {
     pub(crate) fn open(letter: Letter, to: Arc<str>) -> Option<(Message, Option<Arc<Pair>>)> {
         let is_answered = AtomicBool::new(false);
         let (received, pair) = match letter {
-            Letter::Tell(Tell { from, kind, body, pair }) => (
-                Received {
-                    from,
-                    to,
-                    kind,
-                    body,
-                    ask: None,
-                    is_answered,
-                },
-                pair,
-            ),
+            Letter::Tell(Tell { from, kind, body, pair }) => {
+                (Received { from, to, kind, body, ask: None, is_answered }, pair)
+            }
             Letter::Ask(ask) => {
                 if !ask.wait.step(Phase::Queued, Phase::Begun) {
                     return None;
                 }
                 let body = std::mem::take(&mut *ask.body.lock());
                 let (from, kind) = (Arc::clone(&ask.from), Arc::clone(&ask.kind));
-                (
-                    Received {
-                        from,
-                        to,
-                        kind,
-                        body,
-                        ask: Some(ask),
-                        is_answered,
-                    },
-                    None,
-                )
+                (Received { from, to, kind, body, ask: Some(ask), is_answered }, None)
             }
         };
         Some((Message(Arc::new(received)), pair))
@@ -164,19 +148,13 @@ impl Message {
     /// [`Error::InvalidArgument`] if nobody asked or it was answered before; [`Error::Canceled`] if the sender has given up.
     pub fn reply(&self, body: impl Into<Bytes>) -> Result<()> {
         let Some(ask) = &self.0.ask else {
-            return Err(Error::InvalidArgument(
-                "this message was told, nobody waits for a reply".to_owned(),
-            ));
+            return Err(Error::InvalidArgument("this message was told, nobody waits for a reply".to_owned()));
         };
         if self.0.is_answered.swap(true, Ordering::AcqRel) {
             return Err(Error::InvalidArgument("this message was answered before".to_owned()));
         }
         let answer = Resource::new(Arc::clone(&self.0.kind), Arc::clone(&self.0.to), 0, body.into());
-        if ask.wait.end(Cause::Answered, Ok(Some(answer))) {
-            Ok(())
-        } else {
-            Err(Error::Canceled)
-        }
+        if ask.wait.end(Cause::Answered, Ok(Some(answer))) { Ok(()) } else { Err(Error::Canceled) }
     }
 
     /// Answers the sender with an error, unless it has been answered.
@@ -198,9 +176,7 @@ impl Received {
 impl Drop for Received {
     fn drop(&mut self) {
         if self.ask.is_some() {
-            self.fail(Error::NoReply {
-                peer: self.to.to_string(),
-            });
+            self.fail(Error::NoReply { peer: self.to.to_string() });
         }
     }
 }

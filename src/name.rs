@@ -37,10 +37,7 @@ fn check_text(name: &str) -> Result<()> {
         return Err(invalid(name, "it is empty"));
     }
     if name.len() > NAME_BYTES_MAX {
-        return Err(invalid(
-            name,
-            &format!("it has {} bytes, more than {NAME_BYTES_MAX}", name.len()),
-        ));
+        return Err(invalid(name, &format!("it has {} bytes, more than {NAME_BYTES_MAX}", name.len())));
     }
     if name.chars().any(char::is_control) {
         return Err(invalid(name, "it has a control character"));
@@ -56,10 +53,7 @@ fn check_characters(name: &str) -> Result<()> {
 }
 
 fn invalid(name: &str, reason: &str) -> Error {
-    Error::InvalidName {
-        name: name.to_owned(),
-        reason: reason.to_owned(),
-    }
+    Error::InvalidName { name: name.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -73,19 +67,7 @@ mod tests {
             assert_eq!(check_peer(good), Ok(()), "{good}");
         }
         let too_long = "a".repeat(256);
-        for bad in [
-            "",
-            "a/b",
-            "a*",
-            "$a",
-            "a#b",
-            "a?",
-            "ada@laptop",
-            "a\nb",
-            "a\0b",
-            "\u{85}",
-            too_long.as_str(),
-        ] {
+        for bad in ["", "a/b", "a*", "$a", "a#b", "a?", "ada@laptop", "a\nb", "a\0b", "\u{85}", too_long.as_str()] {
             assert!(matches!(check_peer(bad), Err(Error::InvalidName { .. })), "{bad}");
         }
     }

@@ -194,10 +194,7 @@ impl Peer {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = self.core.life.stage();
-        f.debug_struct("Peer")
-            .field("name", &self.core.name)
-            .field("stage", &stage)
-            .finish_non_exhaustive()
+        f.debug_struct("Peer").field("name", &self.core.name).field("stage", &stage).finish_non_exhaustive()
     }
 }
 
@@ -371,8 +368,6 @@ pub(crate) fn check_limit(what: &str, limit: Option<u64>) -> Result<()> {
 
 impl fmt::Debug for PeerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PeerOptions")
-            .field("hears", &self.hears())
-            .finish_non_exhaustive()
+        f.debug_struct("PeerOptions").field("hears", &self.hears()).finish_non_exhaustive()
     }
 }

@@ -9,12 +9,13 @@ use crate::core::{PeerCore, runs};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::mailbox::{NotSent, Parcel, Waiting};
+use crate::mailbox::{NoRoom, NotSent, Parcel, Waiting};
 use crate::message::{Ask, Letter, Message, Tell};
 use crate::name;
 use crate::resource::Resource;
 use crate::sync::{Arc, Ordering};
-use crate::turn::{Cause, Phase, Wait};
+use crate::turn::{Cause, Pair, Phase, Wait};
+use crate::unwind::drop_user_data;
 
 /// Sends a message; waits for room if there is none.
 pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, timeout: Duration) -> Result<()> {
@@ -24,25 +25,22 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, ti
     let target = caller.system.find(to)?;
     // At a peer without on_message a message is finished when accepted, so there is nothing to count.
     let pair = target.hears.messages.then(|| caller.told.pair(target.id));
-    let tell = Tell {
-        from: Arc::clone(&caller.name),
-        kind: kind.into(),
-        body,
-        pair,
-    };
+    let tell = Tell { from: Arc::clone(&caller.name), kind: kind.into(), body, pair };
     let size = tell.body.len();
     let tell = match target.mailbox.try_send(Letter::Tell(tell)) {
         Ok(()) => return Ok(()),
         Err(NotSent::Full(Letter::Tell(tell))) if !deadline.is_now() => tell,
         Err(why) => return Err(not_sent(caller, &target, why, size)),
     };
+    if target.hears.messages && runs(&target) {
+        // Only the handler that this is called from could make the room.
+        return Err(target.deadlock());
+    }
     let parcel = Arc::new(Parcel::new(tell));
     if !target.mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))) {
         return Err(closed_to(caller, &target));
     }
-    let late = |_| Error::Full {
-        peer: target.name.to_string(),
-    };
+    let late = |_| Error::Full { peer: target.name.to_string() };
     let result = block(Some(caller), &parcel, |it| &it.wait, deadline, late, &mut After::new());
     if !matches!(parcel.wait.ended(), Some((_, Cause::Answered))) {
         target.mailbox.leave_line(&Waiting::Tell(parcel));
@@ -62,13 +60,9 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
     let size = body.len();
     if deadline.is_now() {
         // An answer always takes waiting, so nothing may be left in the mailbox.
-        let full = target.mailbox.is_full(size);
-        return Err(if full {
-            Error::Full {
-                peer: target.name.to_string(),
-            }
-        } else {
-            Error::TimedOut
+        return Err(match target.mailbox.why_not(size) {
+            None => Error::TimedOut,
+            Some(why) => no_room(caller, &target, &why, size),
         });
     }
     let ask = Arc::new(Ask::new(Arc::clone(&caller.name), kind.into(), body));
@@ -82,13 +76,9 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
         Err(why) => return Err(not_sent(caller, &target, why, size)),
     }
     let late = |phase| match phase {
-        Phase::Waiting => Error::Full {
-            peer: target.name.to_string(),
-        },
+        Phase::Waiting => Error::Full { peer: target.name.to_string() },
         Phase::Queued => Error::TimedOut,
-        Phase::Begun => Error::OutcomeUnknown {
-            peer: target.name.to_string(),
-        },
+        Phase::Begun => Error::OutcomeUnknown { peer: target.name.to_string() },
     };
     let mut after = After::new();
     let result = block(Some(caller), &ask, |it| &it.wait, deadline, late, &mut after);
@@ -97,29 +87,34 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
         Some((Phase::Queued, _)) => record_ask(&target, &ask, &mut after),
         _ => {}
     }
+    // Of one that was given up; it keeps its place until it is taken out.
+    ask.free_body();
     result?.ok_or_else(|| Error::Internal("an answer was no resource".to_owned()))
 }
 
 fn not_sent(caller: &PeerCore, target: &PeerCore, why: NotSent, size: usize) -> Error {
+    let why = match why {
+        NotSent::Full(_) => NoRoom::Full,
+        NotSent::Closed => NoRoom::Closed,
+        NotSent::TooLarge => NoRoom::TooLarge,
+    };
+    no_room(caller, target, &why, size)
+}
+
+fn no_room(caller: &PeerCore, target: &PeerCore, why: &NoRoom, size: usize) -> Error {
     match why {
-        NotSent::Full(_) => Error::Full {
-            peer: target.name.to_string(),
-        },
-        NotSent::Closed => closed_to(caller, target),
-        NotSent::TooLarge { limit } => Error::TooLarge {
+        NoRoom::Full => Error::Full { peer: target.name.to_string() },
+        NoRoom::Closed => closed_to(caller, target),
+        NoRoom::TooLarge => Error::TooLarge {
             what: format!("the mailbox of {:?}", target.name),
-            limit,
+            limit: target.mailbox.bytes_max(),
             size: size as u64,
         },
     }
 }
 
 fn closed_to(caller: &PeerCore, target: &PeerCore) -> Error {
-    if caller.is(target) {
-        caller.closed()
-    } else {
-        target.peer_closed()
-    }
+    if caller.is(target) { caller.closed() } else { target.peer_closed() }
 }
 
 /// The next message to a peer that has no on_message.
@@ -153,11 +148,7 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
 }
 
 /// Opens a letter to a peer, or records it if it was given up before.
-pub(crate) fn open(
-    to: &PeerCore,
-    letter: Letter,
-    after: &mut After,
-) -> Option<(Message, Option<Arc<crate::turn::Pair>>)> {
+pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(Message, Option<Arc<Pair>>)> {
     match letter {
         Letter::Ask(ask) => {
             let opened = Message::open(Letter::Ask(Arc::clone(&ask)), Arc::clone(&to.name));
@@ -170,7 +161,8 @@ pub(crate) fn open(
     }
 }
 
-/// What becomes of a letter that is still in a mailbox when its peer closes.
+/// What becomes of a letter that is still in a mailbox when its peer closes. The caller releases its room afterwards, so
+/// that the peer does not end before this is done.
 pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
     match letter {
         Letter::Tell(tell) => {
@@ -185,6 +177,7 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
                 pair.finish();
                 after.go_on(to.desk.finished());
             }
+            drop_user_data(tell);
         }
         Letter::Ask(ask) => {
             // First the record, then the answer: the events of a call come before it returns.
@@ -193,6 +186,7 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
             if claimed {
                 ask.wait.finish(Err(to.peer_closed()));
             }
+            ask.free_body();
         }
     }
 }
@@ -202,13 +196,10 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
 fn record_ask(to: &PeerCore, ask: &Ask, after: &mut After) {
     let reason = match ask.wait.ended() {
         Some((Phase::Queued, Cause::TimedOut)) => Error::TimedOut,
-        Some((Phase::Queued, Cause::Closed)) => Error::Closed {
-            name: ask.from.to_string(),
-        },
+        Some((Phase::Queued, Cause::Closed)) => Error::Closed { name: ask.from.to_string() },
         Some((Phase::Queued, Cause::PeerClosed)) => to.peer_closed(),
         _ => return,
     };
-    ask.free_body();
     let mut feed = to.system.feed.lock();
     if !ask.is_recorded.swap(true, Ordering::SeqCst) {
         feed.emit(&mut after.heard, || Event::DeadLetter {

@@ -38,14 +38,7 @@ impl EventReader {
                 return Ok(event);
             }
             let Some(wait) = wait else { return Err(Error::TimedOut) };
-            let result = block(
-                None,
-                &wait,
-                |wait| wait,
-                deadline,
-                |_| Error::TimedOut,
-                &mut After::new(),
-            );
+            let result = block(None, &wait, |wait| wait, deadline, |_| Error::TimedOut, &mut After::new());
             self.ring.leave(&wait);
             result?;
         }
@@ -65,8 +58,6 @@ impl Drop for EventReader {
 
 impl fmt::Debug for EventReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventReader")
-            .field("system", &self.ring.system())
-            .finish_non_exhaustive()
+        f.debug_struct("EventReader").field("system", &self.ring.system()).finish_non_exhaustive()
     }
 }

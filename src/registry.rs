@@ -56,10 +56,7 @@ impl<P> Registry<P> {
         let mut holders = self.holders.lock();
         match holders.get_mut(resource) {
             Some(of) => of.insert(id, Arc::clone(peer)),
-            None => holders
-                .entry(Arc::clone(resource))
-                .or_default()
-                .insert(id, Arc::clone(peer)),
+            None => holders.entry(Arc::clone(resource)).or_default().insert(id, Arc::clone(peer)),
         };
     }
 

@@ -22,12 +22,7 @@ struct Content {
 
 impl Resource {
     pub(crate) fn new(name: Arc<str>, origin: Arc<str>, version: u64, body: Bytes) -> Resource {
-        Resource(Arc::new(Content {
-            name,
-            origin,
-            version,
-            body,
-        }))
+        Resource(Arc::new(Content { name, origin, version, body }))
     }
 
     /// The name that it is shared under; of an answer to an ask, the kind of the message.

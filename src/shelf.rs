@@ -28,12 +28,7 @@ struct Slot {
 
 impl Shelf {
     pub(crate) fn new(bytes_max: u64) -> Shelf {
-        Shelf {
-            slots: HashMap::new(),
-            bytes: 0,
-            bytes_max,
-            is_closed: false,
-        }
+        Shelf { slots: HashMap::new(), bytes: 0, bytes_max, is_closed: false }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -65,11 +60,7 @@ impl Shelf {
         let size = resource.len() as u64;
         if self.bytes - old + size > self.bytes_max {
             let what = format!("the shelf of {peer:?}, which holds {} already", self.bytes - old);
-            return Err(Error::TooLarge {
-                what,
-                limit: self.bytes_max,
-                size,
-            });
+            return Err(Error::TooLarge { what, limit: self.bytes_max, size });
         }
         Ok(())
     }
@@ -123,10 +114,7 @@ mod tests {
     #[test]
     fn versions_rise_also_after_an_unshare_and_above_a_copy() {
         let mut shelf = Shelf::new(u64::MAX);
-        assert_eq!(
-            (share(&mut shelf, "soup", b"a"), share(&mut shelf, "soup", b"b")),
-            (1, 2)
-        );
+        assert_eq!((share(&mut shelf, "soup", b"a"), share(&mut shelf, "soup", b"b")), (1, 2));
         assert_eq!(shelf.take("soup").map(|taken| taken.version()), Some(2));
         assert!(shelf.get("soup").is_none());
         assert_eq!(share(&mut shelf, "soup", b"c"), 3);
@@ -143,10 +131,7 @@ mod tests {
         let more = Resource::new("soup".into(), "bob".into(), 1, Bytes::from_static(b"abcd"));
         assert_eq!(shelf.has_room(&more, "ada"), Ok(()));
         let other = Resource::new("bread".into(), "bob".into(), 1, Bytes::from_static(b"ab"));
-        assert!(matches!(
-            shelf.has_room(&other, "ada"),
-            Err(Error::TooLarge { limit: 4, size: 2, .. })
-        ));
+        assert!(matches!(shelf.has_room(&other, "ada"), Err(Error::TooLarge { limit: 4, size: 2, .. })));
         shelf.take("soup");
         assert_eq!(shelf.has_room(&other, "ada"), Ok(()));
     }

@@ -82,11 +82,10 @@ impl PeerSystem {
             next_id: AtomicU64::new(1),
             is_closed: AtomicBool::new(false),
             spawning: Mutex::new(()),
-            unjoined: Mutex::new(Vec::new()),
+            unjoined: Mutex::new(HashMap::new()),
+            is_abandoned: AtomicBool::new(false),
         };
-        Ok(PeerSystem {
-            handle: Arc::new(Handle { core: Arc::new(core) }),
-        })
+        Ok(PeerSystem { handle: Arc::new(Handle { core: Arc::new(core) }) })
     }
 
     fn core(&self) -> &Arc<SystemCore> {
@@ -138,19 +137,18 @@ impl PeerSystem {
             life: Life::new(),
         });
         let mut after = After::new();
+        // Shared, so that handlers whose thread cannot be made are dropped here, after the lock below.
+        let handlers = Arc::new(Mutex::new(options.handlers));
         let spawning = system.spawning.lock();
         system.check_open()?;
         if system.registry.find(name).is_some() {
             return Err(Error::NameTaken { peer: name.to_owned() });
         }
         if system.registry.len() as u64 >= limits.peers_max {
-            return Err(Error::LimitReached(format!(
-                "peers_max of the system is {}",
-                limits.peers_max
-            )));
+            return Err(Error::LimitReached(format!("peers_max of the system is {}", limits.peers_max)));
         }
         let thread = {
-            let (core, handlers) = (Arc::clone(&core), options.handlers);
+            let (core, handlers) = (Arc::clone(&core), Arc::clone(&handlers));
             let builder = thread::Builder::new().name(format!("potluck:{name}"));
             signals::blocked(|| builder.spawn(move || worker::run(core, handlers)))
         };
@@ -160,9 +158,7 @@ impl PeerSystem {
         core.life.ending.lock().thread = Some(thread);
         let mut feed = system.feed.lock();
         system.registry.add(core.id, &core.name, &core);
-        feed.emit(&mut after.heard, || Event::Joined {
-            peer: Arc::clone(&core.name),
-        });
+        feed.emit(&mut after.heard, || Event::Joined { peer: Arc::clone(&core.name) });
         drop((feed, spawning));
         Ok(Peer::new(core))
     }
@@ -197,13 +193,7 @@ impl PeerSystem {
                 size: held.len() as u64,
             })
         };
-        Ok(self
-            .core()
-            .registry
-            .holders(resource)
-            .into_iter()
-            .filter_map(held)
-            .collect())
+        Ok(self.core().registry.holders(resource).into_iter().filter_map(held).collect())
     }
 
     /// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other
@@ -221,20 +211,14 @@ impl PeerSystem {
         name::check_resource(resource)?;
         let mut holders = Holders::new(self.core().registry.holders(resource));
         if holders.peers.is_empty() {
-            return Err(Error::NoSuchResource {
-                name: resource.to_owned(),
-                peer: None,
-            });
+            return Err(Error::NoSuchResource { name: resource.to_owned(), peer: None });
         }
         let peers = self.core().registry.list();
         if peers.len() < 2 {
             return Ok(Vec::new());
         }
         let mut random = SplitMix64::new(seed);
-        Ok(peers
-            .iter()
-            .map(|peer| mingle_one(peer, resource, &mut holders, &mut random, deadline))
-            .collect())
+        Ok(peers.iter().map(|peer| mingle_one(peer, resource, &mut holders, &mut random, deadline)).collect())
     }
 
     /// A reader of what happens from now on, which begins with a `joined` for every peer that is there.
@@ -248,22 +232,11 @@ impl PeerSystem {
         let core = self.core();
         core.check_open()?;
         if capacity == 0 {
-            return Err(Error::InvalidArgument(
-                "the capacity is 0: no event would ever fit".to_owned(),
-            ));
+            return Err(Error::InvalidArgument("the capacity is 0: no event would ever fit".to_owned()));
         }
-        let joined = || {
-            core.registry
-                .list()
-                .iter()
-                .map(|peer| Event::Joined {
-                    peer: Arc::clone(&peer.name),
-                })
-                .collect()
-        };
-        core.feed
-            .subscribe(Arc::clone(&core.name), capacity, joined)
-            .map(EventReader::new)
+        let joined =
+            || core.registry.list().iter().map(|peer| Event::Joined { peer: Arc::clone(&peer.name) }).collect();
+        core.feed.subscribe(Arc::clone(&core.name), capacity, joined).map(EventReader::new)
     }
 
     /// Closes every peer, as [`Peer::close`] does, and waits for the end of all.
@@ -294,7 +267,9 @@ fn shutdown(core: &Arc<SystemCore>, timeout: Duration) -> Result<Ended> {
     if running().is_some_and(|own| Arc::ptr_eq(&own.system, core)) {
         return Ok(Ended::Deferred);
     }
-    let ending: Vec<Arc<PeerCore>> = core.unjoined.lock().clone();
+    // In this order: one that is in neither has been joined.
+    let mut ending = core.registry.list();
+    ending.extend(core.unjoined.lock().values().cloned());
     for peer in ending {
         match close::wait(&peer, deadline)? {
             Ended::Yes => {}
@@ -309,16 +284,16 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // Who wants to know how it went calls shutdown; a drop cannot say.
         let _ = shutdown(&self.core, self.core.limits.drop_timeout);
+        // Who ends later has nobody to join it, and detaches itself.
+        self.core.is_abandoned.store(true, Ordering::SeqCst);
+        close::reap(&self.core);
     }
 }
 
 impl fmt::Debug for PeerSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peers = self.core().registry.len();
-        f.debug_struct("PeerSystem")
-            .field("name", &self.name())
-            .field("peers", &peers)
-            .finish_non_exhaustive()
+        f.debug_struct("PeerSystem").field("name", &self.name()).field("peers", &peers).finish_non_exhaustive()
     }
 }
 
@@ -373,11 +348,7 @@ fn mingle_one(
 ) -> Mingled {
     let name = peer.name.to_string();
     if let Err(error) = peer.check_acting() {
-        return Mingled {
-            peer: name,
-            from: None,
-            result: Err(error),
-        };
+        return Mingled { peer: name, from: None, result: Err(error) };
     }
     while let Some(holder) = holders.pick(peer, random) {
         let result = call::request_from(peer, &holder, resource, deadline);
@@ -390,20 +361,9 @@ fn mingle_one(
             Ok(_) => holders.add(peer),
             Err(_) => {}
         }
-        return Mingled {
-            peer: name,
-            from: Some(holder.name.to_string()),
-            result,
-        };
+        return Mingled { peer: name, from: Some(holder.name.to_string()), result };
     }
-    Mingled {
-        peer: name,
-        from: None,
-        result: Err(Error::NoSuchResource {
-            name: resource.to_owned(),
-            peer: None,
-        }),
-    }
+    Mingled { peer: name, from: None, result: Err(Error::NoSuchResource { name: resource.to_owned(), peer: None }) }
 }
 
 /// One peer that holds a resource; see [`PeerSystem::holders`].

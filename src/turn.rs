@@ -95,10 +95,7 @@ impl<W> Turn<W> {
             granted: AtomicBool::new(false),
             handed: AtomicBool::new(false),
             owner: OnceLock::new(),
-            line: Mutex::new(Line {
-                closed: false,
-                entries: VecDeque::new(),
-            }),
+            line: Mutex::new(Line { closed: false, entries: VecDeque::new() }),
         }
     }
 
@@ -109,9 +106,7 @@ impl<W> Turn<W> {
 
     /// Takes the turn if nobody has it; overtakes nobody, since a free turn has an empty line.
     pub(crate) fn try_take(&self) -> bool {
-        self.word
-            .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the turn for `work`, or leaves the work in line.
@@ -162,11 +157,7 @@ impl<W> Turn<W> {
 
     /// Frees the turn: does what is in line, or hands it on.
     pub(crate) fn free(&self, run: &mut impl FnMut(W)) {
-        if self
-            .word
-            .compare_exchange(HELD, FREE, Ordering::Release, Ordering::Relaxed)
-            .is_ok()
-        {
+        if self.word.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Relaxed).is_ok() {
             return;
         }
         let mut line = self.line.lock();
@@ -222,10 +213,7 @@ impl<W> Turn<W> {
     /// Takes the first work out of the line for which `is` is true.
     pub(crate) fn remove(&self, is: impl Fn(&W) -> bool) -> Option<W> {
         let mut line = self.line.lock();
-        let at = line
-            .entries
-            .iter()
-            .position(|entry| matches!(entry, Entry::Work(work) if is(work)))?;
+        let at = line.entries.iter().position(|entry| matches!(entry, Entry::Work(work) if is(work)))?;
         match line.entries.remove(at) {
             Some(Entry::Work(work)) => Some(work),
             _ => None,
@@ -335,28 +323,19 @@ pub(crate) struct Wait<T> {
 impl<T> Wait<T> {
     /// A wait of the calling thread.
     pub(crate) fn new() -> Wait<T> {
-        Wait {
-            word: AtomicU8::new(0),
-            result: Mutex::new(None),
-            thread: current_thread(),
-        }
+        Wait { word: AtomicU8::new(0), result: Mutex::new(None), thread: current_thread() }
     }
 
     /// Moves an ask on, unless it has been claimed.
     pub(crate) fn step(&self, from: Phase, to: Phase) -> bool {
-        self.word
-            .compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+        self.word.compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Takes the sole right to end it, or `None` if somebody else has it. Tells how far it had come.
     pub(crate) fn claim(&self, cause: Cause) -> Option<Phase> {
         let claimed = CLAIMED | (cause as u8) << CAUSE_SHIFT;
         let claim = |word: u8| (word & CLAIMED == 0).then_some(word | claimed);
-        self.word
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim)
-            .ok()
-            .map(Phase::of)
+        self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim).ok().map(Phase::of)
     }
 
     /// By the one who claimed: gives the result and wakes the thread.
@@ -415,10 +394,7 @@ impl<T> Wait<T> {
                 }
             }
         }
-        self.result
-            .lock()
-            .take()
-            .unwrap_or_else(|| Err(Error::Internal("a result was taken twice".to_owned())))
+        self.result.lock().take().unwrap_or_else(|| Err(Error::Internal("a result was taken twice".to_owned())))
     }
 }
 
@@ -444,10 +420,7 @@ struct WaitList {
 
 impl Waits {
     pub(crate) fn new() -> Waits {
-        Waits(Mutex::new(WaitList {
-            closed: false,
-            waits: Vec::new(),
-        }))
+        Waits(Mutex::new(WaitList { closed: false, waits: Vec::new() }))
     }
 
     /// Adds one, unless they are closed.

@@ -3,30 +3,26 @@
 //! One round: it takes the next operation or message, takes its turn, runs on_received for all that has come onto the shelf,
 //! then the handler of what it took, and frees the turn, doing what callers left in line. The notes come after the taking,
 //! so that a resource that a peer offered is told before a message that it sent later. An operation is due when as many
-//! letters have been taken as had come before it; a note waits for none, since all notes are told in each round.
-
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! letters have been taken as had come before it; a note waits for none, since all notes are told in each round. What is taken and
+//! not begun lies where the one who closes finds it, so that nobody waits for it longer than that.
 
 use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
-use crate::close;
+use crate::close::{self, bury_all, joined, shut};
 use crate::core::{Operation, PeerCore, Stage, Verb, begin_running, end_running};
 use crate::error::Error;
 use crate::event::Event;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
 use crate::post::{bury, open};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, Ordering};
 use crate::turn::Cause;
+use crate::unwind::{caught, drop_user_data};
 
 /// All that the peer's own thread does.
-pub(crate) fn run(core: Arc<PeerCore>, handlers: Handlers) {
+pub(crate) fn run(core: Arc<PeerCore>, handlers: Arc<Mutex<Handlers>>) {
     begin_running(Arc::clone(&core));
-    let mut worker = Worker {
-        peer: Peer::new(Arc::clone(&core)),
-        core,
-        handlers,
-    };
+    let handlers = std::mem::take(&mut *handlers.lock());
+    let mut worker = Worker { peer: Peer::new(Arc::clone(&core)), core, handlers };
     while worker.core.life.stage() == Stage::Open {
         worker.round();
     }
@@ -51,7 +47,9 @@ impl Worker {
         let mut after = After::new();
         core.turn.go_on(&mut |operation| perform(operation, &core, &mut after));
         let work = self.next();
-        if work.is_none() && !core.desk.has_work() {
+        // Those that came before what was taken now: more may come as long as their handlers wait.
+        let notes = core.desk.notes_len();
+        if work.is_none() && notes == 0 {
             drop(after);
             return core.mailbox.bell().sleep(|| {
                 core.life.stage() != Stage::Open
@@ -60,13 +58,20 @@ impl Worker {
                     || !(core.mailbox.is_inbox() || core.mailbox.is_empty())
             });
         }
-        self.in_turn(&mut after, |worker, after| {
-            worker.tell_notes(after);
-            match work {
-                Some(Work::Operation(operation)) => worker.operate(&operation, after),
-                Some(Work::Letter(letter)) => worker.handle(letter, after),
-                None => {}
+        self.in_turn(&mut after, |worker, after| match work {
+            Some(Work::Operation(operation)) => {
+                worker.tell_notes(notes, after);
+                worker.operate(&operation, after);
+                core.desk.put_down().into_iter().for_each(|operation| after.release_operation(operation));
+                after.release_operation(operation);
             }
+            Some(Work::Letter(letter)) if notes == 0 => worker.handle(letter, after),
+            Some(Work::Letter(letter)) => {
+                core.mailbox.put_aside(letter);
+                worker.tell_notes(notes, after);
+                core.mailbox.take_aside().into_iter().for_each(|letter| worker.handle(letter, after));
+            }
+            None => worker.tell_notes(notes, after),
         });
     }
 
@@ -76,11 +81,7 @@ impl Worker {
         if let Some(operation) = self.core.desk.take_operation(is_due) {
             return Some(Work::Operation(operation));
         }
-        if mailbox.is_inbox() {
-            None
-        } else {
-            mailbox.take().map(Work::Letter)
-        }
+        if mailbox.is_inbox() { None } else { mailbox.take().map(Work::Letter) }
     }
 
     fn in_turn(&mut self, after: &mut After, run: impl FnOnce(&mut Worker, &mut After)) {
@@ -90,29 +91,32 @@ impl Worker {
         free_turn(&core, after);
     }
 
-    fn tell_notes(&mut self, after: &mut After) {
-        while let Some(note) = self.core.desk.take_note() {
-            let Some(on_received) = &mut self.handlers.on_received else {
-                continue;
-            };
-            let result = guard(|| {
-                on_received(&self.peer, &note.from, &note.resource);
-                Ok(())
-            });
-            if let Err(error) = result {
-                self.failed(&note.from, error, after);
+    fn tell_notes(&mut self, count: usize, after: &mut After) {
+        for note in (0..count).map_while(|_| self.core.desk.take_note()) {
+            if let Some(on_received) = &mut self.handlers.on_received {
+                let result = guard(|| {
+                    on_received(&self.peer, &note.from, &note.resource);
+                    Ok(())
+                });
+                if let Err(error) = result {
+                    self.failed(&note.from, error, after);
+                }
             }
+            drop_user_data(note);
+            // Who waits for something of this handler does not wait for the next.
+            after.settle();
         }
     }
 
     fn handle(&mut self, letter: Letter, after: &mut After) {
+        let size = letter.size();
         if self.core.life.stage() != Stage::Open {
-            return bury(&self.core, letter, after);
+            bury(&self.core, letter, after);
+            return self.core.mailbox.release(size);
         }
-        let Some((message, pair)) = open(&self.core, letter, after) else {
-            return;
-        };
-        let Some(on_message) = &mut self.handlers.on_message else {
+        let opened = open(&self.core, letter, after);
+        self.core.mailbox.release(size);
+        let (Some((message, pair)), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
             return;
         };
         match guard(|| on_message(&self.peer, &message)) {
@@ -129,7 +133,8 @@ impl Worker {
             }
             Err(error) => message.fail(self.failed(message.from(), error, after)),
         }
-        // Finished after the last effect; the answer that is left to give, to an ask, is given by the drop.
+        // An ask that is neither answered nor kept is answered by this.
+        drop_user_data(message);
         if let Some(pair) = pair {
             pair.finish();
             after.go_on(self.core.desk.finished());
@@ -140,11 +145,11 @@ impl Worker {
     fn operate(&mut self, operation: &Arc<Operation>, after: &mut After) {
         while operation.wait.is_open() {
             if self.core.life.stage() != Stage::Open {
-                return conclude(operation, Err(self.core.peer_closed()), after);
+                return conclude(operation, &self.core, Err(self.core.peer_closed()), after);
             }
             let seen = match self.vote(operation, after) {
                 Ok(seen) => seen,
-                Err(error) => return conclude(operation, Err(error), after),
+                Err(error) => return conclude(operation, &self.core, Err(error), after),
             };
             if commit_seen(operation, &self.core, &seen, after) {
                 return;
@@ -181,10 +186,7 @@ impl Worker {
 
     fn refused(&self, from: &str, error: HandlerError, after: &mut After) -> Error {
         match error {
-            HandlerError::Refused(reason) => Error::Refused {
-                peer: self.core.name.to_string(),
-                reason,
-            },
+            HandlerError::Refused(reason) => Error::Refused { peer: self.core.name.to_string(), reason },
             error => self.failed(from, error, after),
         }
     }
@@ -204,28 +206,23 @@ impl Worker {
         if self.core.system.limits.close_on_handler_failure {
             close::begin(&self.core, after);
         }
-        Error::HandlerFailed {
-            peer: self.core.name.to_string(),
-            text,
-        }
+        Error::HandlerFailed { peer: self.core.name.to_string(), text }
     }
 
     /// The end, after close has begun: the last letters, the last notes, on_stop, the user's data, the lists, the waiters.
     fn end(mut self) {
         let mut after = After::new();
         let core = Arc::clone(&self.core);
-        // What was accepted before the close may still be on its way in.
+        shut(&core, &mut after);
+        // What was accepted before the close may still be on its way in, or in the hands of the one who closes.
         while !core.mailbox.is_drained() {
-            while let Some(letter) = core.mailbox.take() {
-                bury(&core, letter, &mut after);
-            }
+            bury_all(&core, &mut after);
             after.settle();
-            core.mailbox
-                .bell()
-                .sleep(|| core.mailbox.is_drained() || !core.mailbox.is_empty());
+            core.mailbox.bell().sleep(|| core.mailbox.is_drained() || !core.mailbox.is_empty());
         }
         self.in_turn(&mut after, |worker, after| {
-            worker.tell_notes(after);
+            // No more can come: the shelf is closed.
+            worker.tell_notes(usize::MAX, after);
             if let Some(on_stop) = worker.handlers.on_stop.take() {
                 let result = guard(|| {
                     on_stop(&worker.peer);
@@ -237,26 +234,28 @@ impl Worker {
                 }
             }
         });
-        after.settle();
-        // The destructors of the user's data; one that panics must not keep the peer from ending.
-        let handlers = std::mem::take(&mut self.handlers);
-        let _ = guard(|| {
-            drop(handlers);
-            Ok(())
-        });
+        drop(after);
+        drop_user_data(std::mem::take(&mut self.handlers));
         clear_shelf(&core);
+        let mut after = After::new();
+        core.system.unjoined.lock().insert(core.id, Arc::clone(&core));
         {
             let mut feed = core.system.feed.lock();
             core.system.registry.remove(core.id, &core.name);
-            feed.emit(&mut after.heard, || Event::Left {
-                peer: Arc::clone(&core.name),
-            });
+            feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
             if core.system.check_open().is_err() && core.system.registry.len() == 0 {
                 feed.close(&mut after.heard);
             }
         }
         drop(after);
         core.life.step(Stage::Closing, Stage::Ended);
+        if core.system.is_abandoned.load(Ordering::SeqCst) {
+            // Nobody is left to join this thread. If somebody has the handle all the same, he joins it.
+            let thread = core.life.ending.lock().thread.take();
+            if thread.is_some() {
+                return joined(&core);
+            }
+        }
         let waits = std::mem::take(&mut core.life.ending.lock().waits);
         for wait in waits {
             wait.end(Cause::Answered, Ok(()));
@@ -273,21 +272,10 @@ fn clear_shelf(core: &PeerCore) {
         }
         held
     };
-    drop(held);
+    held.into_iter().for_each(drop_user_data);
 }
 
-/// Runs user code; its panic becomes a failure with the panic's text.
+/// Runs a handler; its panic becomes a failure with the panic's text.
 fn guard(run: impl FnOnce() -> HandlerResult) -> HandlerResult {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(HandlerError::Failed(panic_text(panic))))
-}
-
-fn panic_text(panic: Box<dyn Any + Send>) -> String {
-    let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "it panicked with a value that is no text".to_owned(),
-    };
-    // The value's destructor is user code, too; one that panics again is left alone.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-    text
+    caught(run).unwrap_or_else(|text| Err(HandlerError::Failed(text)))
 }

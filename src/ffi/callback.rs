@@ -139,10 +139,7 @@ struct Borrowed<T: 'static> {
 
 impl<T> Borrowed<T> {
     fn new(table: &'static Table<T>, value: T) -> Result<Borrowed<T>, HandlerError> {
-        Ok(Borrowed {
-            table,
-            id: table.insert(value)?,
-        })
+        Ok(Borrowed { table, id: table.insert(value)? })
     }
 
     /// The callback owns it from now on.
@@ -184,20 +181,14 @@ pub(super) fn handlers(options: &potluck_peer_options_t, user_data: UserData, id
             let (peer, from, name) = (callbacks.peer(peer), c_text(from), c_text(name));
             let data = callbacks.user_data.data;
             // SAFETY: the caller of spawn promises that the function may be called so, on the peer's thread.
-            vote(foreign(|| unsafe {
-                function(peer, from.as_ptr(), name.as_ptr(), data)
-            }))
+            vote(foreign(|| unsafe { function(peer, from.as_ptr(), name.as_ptr(), data) }))
         });
     }
     if let Some(function) = options.on_offer {
         let callbacks = Arc::clone(&callbacks);
         handlers = handlers.on_offer(move |peer, from, offered| {
             let offered = Borrowed::new(&RESOURCES, resource::entry(offered.clone()))?;
-            let (peer, from, id) = (
-                callbacks.peer(peer),
-                c_text(from),
-                potluck_resource_t { id: offered.id },
-            );
+            let (peer, from, id) = (callbacks.peer(peer), c_text(from), potluck_resource_t { id: offered.id });
             let data = callbacks.user_data.data;
             // SAFETY: the caller of spawn promises that the function may be called so, on the peer's thread.
             vote(foreign(|| unsafe { function(peer, from.as_ptr(), id, data) }))
@@ -210,11 +201,7 @@ pub(super) fn handlers(options: &potluck_peer_options_t, user_data: UserData, id
             let Ok(received) = Borrowed::new(&RESOURCES, resource::entry(received.clone())) else {
                 return;
             };
-            let (peer, from, id) = (
-                callbacks.peer(peer),
-                c_text(from),
-                potluck_resource_t { id: received.id },
-            );
+            let (peer, from, id) = (callbacks.peer(peer), c_text(from), potluck_resource_t { id: received.id });
             let data = callbacks.user_data.data;
             // SAFETY: the caller of spawn promises that the function may be called so, on the peer's thread.
             foreign(|| unsafe { function(peer, from.as_ptr(), id, data) });

@@ -93,23 +93,11 @@ fn event(event: &Event) -> potluck_event_t {
     let (kind, peer, other, name): (u32, &str, &str, &str) = match event {
         Event::Joined { peer } => (POTLUCK_EVENT_JOINED, peer, "", ""),
         Event::Left { peer } => (POTLUCK_EVENT_LEFT, peer, "", ""),
-        Event::Requested {
-            peer,
-            by,
-            name,
-            version,
-            size,
-        } => {
+        Event::Requested { peer, by, name, version, size } => {
             (out.version, out.size) = (*version, *size);
             (POTLUCK_EVENT_REQUESTED, peer, by, name)
         }
-        Event::Received {
-            peer,
-            from,
-            name,
-            version,
-            size,
-        } => {
+        Event::Received { peer, from, name, version, size } => {
             (out.version, out.size) = (*version, *size);
             (POTLUCK_EVENT_RECEIVED, peer, from, name)
         }
@@ -117,22 +105,13 @@ fn event(event: &Event) -> potluck_event_t {
             out.size = *size;
             (POTLUCK_EVENT_UNKNOWN_MESSAGE, peer, from, kind)
         }
-        Event::DeadLetter {
-            to,
-            from,
-            kind,
-            size,
-            reason,
-        } => {
+        Event::DeadLetter { to, from, kind, size, reason } => {
             (out.size, out.reason) = (*size, status_of(reason));
             write(&mut out.text, &reason.to_string());
             (POTLUCK_EVENT_DEAD_LETTER, to, from, kind)
         }
         Event::HandlerFailed { peer, from, text } => {
-            out.reason = status_of(&Error::HandlerFailed {
-                peer: String::new(),
-                text: String::new(),
-            });
+            out.reason = status_of(&Error::HandlerFailed { peer: String::new(), text: String::new() });
             write(&mut out.text, text);
             (POTLUCK_EVENT_HANDLER_FAILED, peer, from, "")
         }

@@ -83,12 +83,7 @@ fn set_last(error: &Error) -> potluck_status_t {
         Error::TooLarge { limit, size, .. } => (*limit, *size),
         _ => (0, 0),
     };
-    let last = LastError {
-        status,
-        text: c_text(&error.to_string()),
-        number,
-        number2,
-    };
+    let last = LastError { status, text: c_text(&error.to_string()), number, number2 };
     let _ = LAST.try_with(|place| place.replace(Some(last)));
     status
 }
@@ -100,16 +95,14 @@ pub(super) fn c_text(text: &str) -> CString {
 
 /// The last error's text, valid until the next failing call on this thread.
 pub(super) fn last_text() -> *const c_char {
-    LAST.try_with(|last| last.borrow().as_ref().map_or(c"".as_ptr(), |last| last.text.as_ptr()))
-        .unwrap_or(c"".as_ptr())
+    LAST.try_with(|last| last.borrow().as_ref().map_or(c"".as_ptr(), |last| last.text.as_ptr())).unwrap_or(c"".as_ptr())
 }
 
 /// The last error in full: status, numbers and the pointer of `last_text`.
 pub(super) fn last_detail() -> (potluck_status_t, u64, u64, *const c_char) {
     LAST.try_with(|last| {
         let last = last.borrow();
-        last.as_ref()
-            .map(|last| (last.status, last.number, last.number2, last.text.as_ptr()))
+        last.as_ref().map(|last| (last.status, last.number, last.number2, last.text.as_ptr()))
     })
     .ok()
     .flatten()
@@ -118,11 +111,8 @@ pub(super) fn last_detail() -> (potluck_status_t, u64, u64, *const c_char) {
 
 /// Gives the text of a refusal or failure; only inside a callback.
 pub(super) fn give_text(text: String) -> Result<()> {
-    let is_given = GIVEN
-        .try_with(|given| given.borrow_mut().as_mut().map(|given| *given = Some(text)))
-        .ok()
-        .flatten()
-        .is_some();
+    let is_given =
+        GIVEN.try_with(|given| given.borrow_mut().as_mut().map(|given| *given = Some(text))).ok().flatten().is_some();
     if is_given {
         return Ok(());
     }
@@ -154,11 +144,7 @@ mod tests {
         let text = unsafe { std::ffi::CStr::from_ptr(text) };
         assert_eq!((status, text.to_str()), (POTLUCK_E_PANIC, Ok("panic: broken: 7")));
         assert_eq!(guard(|| Ok(())), POTLUCK_OK);
-        assert_eq!(
-            last_detail().0,
-            POTLUCK_E_PANIC,
-            "a call that succeeds leaves the last error"
-        );
+        assert_eq!(last_detail().0, POTLUCK_E_PANIC, "a call that succeeds leaves the last error");
         assert_eq!(guard_value(7, || panic!("again")), 7);
     }
 

@@ -147,24 +147,16 @@ impl<T> Table<T> {
 
     /// Whether it is an id of this table that was or will be issued: the kind, the copy and the slot are right.
     fn check(&self, id: u64) -> Result<()> {
-        let (kind, of_copy) = (
-            id >> KIND_SHIFT,
-            (id >> (SLOT_BITS + GENERATION_BITS)) as u32 & ((1 << TAG_BITS) - 1),
-        );
+        let (kind, of_copy) = (id >> KIND_SHIFT, (id >> (SLOT_BITS + GENERATION_BITS)) as u32 & ((1 << TAG_BITS) - 1));
         if id == 0 {
-            return Err(Error::InvalidHandle(format!(
-                "0 is no id; {} is wanted",
-                Kind::named(self.kind as u64)
-            )));
+            return Err(Error::InvalidHandle(format!("0 is no id; {} is wanted", Kind::named(self.kind as u64))));
         }
         if kind != self.kind as u64 {
             let (wanted, given) = (Kind::named(self.kind as u64), Kind::named(kind));
             return Err(Error::InvalidHandle(format!("{wanted} is wanted, and this is {given}")));
         }
         if of_copy != tag() {
-            return Err(Error::InvalidHandle(
-                "it was issued by another loaded copy of the library".to_owned(),
-            ));
+            return Err(Error::InvalidHandle("it was issued by another loaded copy of the library".to_owned()));
         }
         let (slot, generation) = parts(id);
         if slot >= self.len.load(Ordering::Acquire) || generation == 0 {
@@ -178,16 +170,8 @@ impl<T> Table<T> {
         let at = slot + FIRST_CHUNK;
         let chunk = at.ilog2() - FIRST_CHUNK.ilog2();
         let size = FIRST_CHUNK << chunk;
-        let places = self.chunks[chunk as usize].get_or_init(|| {
-            (0..size)
-                .map(|_| {
-                    Mutex::new(Place {
-                        generation: 1,
-                        value: None,
-                    })
-                })
-                .collect()
-        });
+        let places = self.chunks[chunk as usize]
+            .get_or_init(|| (0..size).map(|_| Mutex::new(Place { generation: 1, value: None })).collect());
         &places[(at - size) as usize]
     }
 }
@@ -219,9 +203,7 @@ impl<T: Clone> Table<T> {
     pub(super) fn get_named(&self, id: u64) -> Result<T> {
         match self.find(id)? {
             Found::Live(value) => Ok(value),
-            Found::Ended => Err(Error::Closed {
-                name: Kind::named(self.kind as u64).to_owned(),
-            }),
+            Found::Ended => Err(Error::Closed { name: Kind::named(self.kind as u64).to_owned() }),
         }
     }
 }
@@ -241,10 +223,7 @@ impl<T> Table<T> {
 }
 
 fn parts(id: u64) -> (u32, u32) {
-    (
-        id as u32 & (SLOTS_MAX - 1),
-        (id >> SLOT_BITS) as u32 & (GENERATION_END - 1),
-    )
+    (id as u32 & (SLOTS_MAX - 1), (id >> SLOT_BITS) as u32 & (GENERATION_END - 1))
 }
 
 fn never_issued() -> Error {
@@ -286,14 +265,8 @@ mod tests {
         let id = table.insert(1).unwrap();
         other.insert(2).unwrap();
         for bit in 0..64 {
-            assert!(
-                matches!(table.get(id ^ (1 << bit)), Err(Error::InvalidHandle(_))),
-                "bit {bit}"
-            );
-            assert!(
-                matches!(other.get(id ^ (1 << bit)), Err(Error::InvalidHandle(_))),
-                "bit {bit}"
-            );
+            assert!(matches!(table.get(id ^ (1 << bit)), Err(Error::InvalidHandle(_))), "bit {bit}");
+            assert!(matches!(other.get(id ^ (1 << bit)), Err(Error::InvalidHandle(_))), "bit {bit}");
         }
         for value in [0, 1, u64::MAX, u64::MAX >> 4] {
             assert!(matches!(table.find(value), Err(Error::InvalidHandle(_))), "{value:x}");

@@ -34,19 +34,14 @@ pub(super) unsafe fn body(data: *const c_void, data_len: usize) -> Result<Bytes>
     if data.is_null() {
         return match data_len {
             0 => Ok(Bytes::new()),
-            _ => Err(Error::InvalidArgument(format!(
-                "data is NULL and data_len is {data_len}"
-            ))),
+            _ => Err(Error::InvalidArgument(format!("data is NULL and data_len is {data_len}"))),
         };
     }
     if data_len > isize::MAX as usize {
-        return Err(Error::InvalidArgument(format!(
-            "data_len is {data_len}, more than memory can hold"
-        )));
+        return Err(Error::InvalidArgument(format!("data_len is {data_len}, more than memory can hold")));
     }
     let mut copy = Vec::new();
-    copy.try_reserve_exact(data_len)
-        .map_err(|_| Error::LimitReached(format!("memory for {data_len} bytes")))?;
+    copy.try_reserve_exact(data_len).map_err(|_| Error::LimitReached(format!("memory for {data_len} bytes")))?;
     // SAFETY: the caller promises `data_len` readable bytes, which is no more than isize::MAX.
     copy.extend_from_slice(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), data_len) });
     Ok(Bytes::from(copy))
@@ -57,9 +52,7 @@ pub(super) fn timeout(timeout_ms: i64) -> Result<Duration> {
     match timeout_ms {
         -1 => Ok(Duration::MAX),
         0.. => Ok(Duration::from_millis(timeout_ms.unsigned_abs())),
-        _ => Err(Error::InvalidArgument(format!(
-            "timeout_ms is {timeout_ms}; below 0 only -1 means something"
-        ))),
+        _ => Err(Error::InvalidArgument(format!("timeout_ms is {timeout_ms}; below 0 only -1 means something"))),
     }
 }
 
@@ -75,9 +68,7 @@ pub(super) fn check_size(what: &str, size: usize) -> Result<()> {
     if size > size_of::<usize>() && size <= STRUCT_SIZE_MAX {
         return Ok(());
     }
-    Err(Error::InvalidArgument(format!(
-        "struct_size of {what} is {size}: set it to sizeof"
-    )))
+    Err(Error::InvalidArgument(format!("struct_size of {what} is {size}: set it to sizeof")))
 }
 
 /// No struct of any version will be larger.

@@ -48,9 +48,7 @@ pub unsafe extern "C" fn potluck_check(abi: u32, out_version: *mut u32) -> potlu
         if abi == POTLUCK_ABI {
             return Ok(());
         }
-        Err(Error::AbiMismatch(format!(
-            "the caller has {abi}, the library {POTLUCK_ABI}"
-        )))
+        Err(Error::AbiMismatch(format!("the caller has {abi}, the library {POTLUCK_ABI}")))
     })
 }
 
@@ -65,11 +63,7 @@ fn version() -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_status_str(status: potluck_status_t) -> *const c_char {
     guard_value(c"unknown status".as_ptr(), || {
-        NAMES
-            .iter()
-            .find(|(number, _)| *number == status)
-            .map_or(c"unknown status", |(_, name)| *name)
-            .as_ptr()
+        NAMES.iter().find(|(number, _)| *number == status).map_or(c"unknown status", |(_, name)| *name).as_ptr()
     })
 }
 
@@ -89,14 +83,7 @@ pub unsafe extern "C" fn potluck_last_error_detail(out_error: *mut potluck_error
         // SAFETY: the caller promises that it is NULL or as large as its struct_size says.
         unsafe { output::clear_sized("out_error", out_error) }?;
         let (status, number, number2, text) = last_detail();
-        let error = potluck_error_t {
-            struct_size: 0,
-            status,
-            reserved: 0,
-            number,
-            number2,
-            text,
-        };
+        let error = potluck_error_t { struct_size: 0, status, reserved: 0, number, number2, text };
         // SAFETY: checked above.
         unsafe { output::set_sized(out_error, &error) };
         Ok(())

@@ -68,28 +68,14 @@ pub(super) struct Item {
 
 impl From<String> for Item {
     fn from(peer: String) -> Item {
-        Item {
-            peer,
-            ..Item::default()
-        }
+        Item { peer, ..Item::default() }
     }
 }
 
 impl From<Holder> for Item {
     fn from(holder: Holder) -> Item {
-        let Holder {
-            peer,
-            origin,
-            version,
-            size,
-        } = holder;
-        Item {
-            peer,
-            from: origin,
-            version,
-            size,
-            ..Item::default()
-        }
+        let Holder { peer, origin, version, size } = holder;
+        Item { peer, from: origin, version, size, ..Item::default() }
     }
 }
 
@@ -109,19 +95,8 @@ impl From<Mingled> for Item {
     fn from(mingled: Mingled) -> Item {
         let (peer, from) = (mingled.peer, mingled.from.unwrap_or_default());
         match mingled.result {
-            Ok(got) => Item {
-                peer,
-                from,
-                status: POTLUCK_OK,
-                ..Item::from(got)
-            },
-            Err(error) => Item {
-                peer,
-                from,
-                text: error.to_string(),
-                status: status_of(&error),
-                ..Item::default()
-            },
+            Ok(got) => Item { peer, from, status: POTLUCK_OK, ..Item::from(got) },
+            Err(error) => Item { peer, from, text: error.to_string(), status: status_of(&error), ..Item::default() },
         }
     }
 }
@@ -169,10 +144,7 @@ fn entries<T: Into<Item>>(items: Vec<T>) -> Entries {
             }
         })
         .collect();
-    Entries {
-        items,
-        _strings: strings,
-    }
+    Entries { items, _strings: strings }
 }
 
 /// The items of a list: an array of `*out_items_len`, valid until the list is released. Does not block.

@@ -51,10 +51,7 @@ pub(super) struct Entry {
 }
 
 pub(super) fn entry(message: Message) -> Arc<Entry> {
-    Arc::new(Entry {
-        message,
-        names: OnceLock::new(),
-    })
+    Arc::new(Entry { message, names: OnceLock::new() })
 }
 
 /// Sender, kind and body of a message: all valid until it is released or, in a callback, until that returns. Does not block.

@@ -4,11 +4,7 @@
 //! A body here reads its inputs, makes one call and writes its outputs. The documentation of each item is C's: cbindgen
 //! makes `include/potluck.h` of it.
 
-#![allow(
-    unsafe_code,
-    non_camel_case_types,
-    reason = "the C boundary: this folder, and nothing else, is unsafe"
-)]
+#![allow(unsafe_code, non_camel_case_types, reason = "the C boundary: this folder, and nothing else, is unsafe")]
 #![allow(
     clippy::missing_safety_doc,
     reason = "the C contract in each function's documentation takes the place of # Safety"

@@ -30,11 +30,7 @@ pub(super) unsafe fn clear_sized<T: CStruct>(what: &str, out: *mut T) -> Result<
     check_size(what, size)?;
     let known = size.min(size_of::<T>());
     // SAFETY: the caller promises `size` writable bytes.
-    unsafe {
-        out.cast::<u8>()
-            .add(size_of::<usize>())
-            .write_bytes(0, known - size_of::<usize>())
-    };
+    unsafe { out.cast::<u8>().add(size_of::<usize>()).write_bytes(0, known - size_of::<usize>()) };
     Ok(())
 }
 

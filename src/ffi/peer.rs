@@ -116,10 +116,7 @@ pub unsafe extern "C" fn potluck_peer_spawn(
         let name = unsafe { input::text("name", name) }?;
         let id = PEERS.reserve()?;
         let handlers = limits(&options, callback::handlers(&options, user_data, id));
-        let spawned = entry
-            .system
-            .spawn_with(name, handlers)
-            .inspect_err(|_| PEERS.give_up(id))?;
+        let spawned = entry.system.spawn_with(name, handlers).inspect_err(|_| PEERS.give_up(id))?;
         PEERS.fill(id, || spawned);
         entry.add(id);
         // SAFETY: as above.
@@ -390,9 +387,7 @@ pub unsafe extern "C" fn potluck_peer_receive(
         let peer = find(peer)?;
         let timeout = input::timeout(timeout_ms)?;
         if out_message.is_null() {
-            return Err(Error::InvalidArgument(
-                "out_message is NULL: the message would be lost".to_owned(),
-            ));
+            return Err(Error::InvalidArgument("out_message is NULL: the message would be lost".to_owned()));
         }
         let received = peer.receive(timeout)?;
         let id = MESSAGES.insert(message::entry(received))?;

@@ -49,10 +49,7 @@ pub(super) struct Entry {
 }
 
 pub(super) fn entry(resource: Resource) -> Arc<Entry> {
-    Arc::new(Entry {
-        resource,
-        names: OnceLock::new(),
-    })
+    Arc::new(Entry { resource, names: OnceLock::new() })
 }
 
 /// Gives a resource to C, if it wants it.

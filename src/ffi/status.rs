@@ -156,42 +156,23 @@ mod tests {
         let all = vec![
             Error::InvalidArgument(text()),
             Error::InvalidHandle(text()),
-            Error::InvalidName {
-                name: text(),
-                reason: text(),
-            },
+            Error::InvalidName { name: text(), reason: text() },
             Error::NameTaken { peer: text() },
-            Error::TooLarge {
-                what: text(),
-                limit: 0,
-                size: 0,
-            },
+            Error::TooLarge { what: text(), limit: 0, size: 0 },
             Error::LimitReached(text()),
             Error::Unsupported(text()),
             Error::Forked,
             Error::AbiMismatch(text()),
             Error::NoSuchPeer { peer: text() },
-            Error::NoSuchResource {
-                name: text(),
-                peer: None,
-            },
+            Error::NoSuchResource { name: text(), peer: None },
             Error::PeerClosed { peer: text() },
             Error::Closed { name: text() },
             Error::TimedOut,
             Error::OutcomeUnknown { peer: text() },
-            Error::Refused {
-                peer: text(),
-                reason: text(),
-            },
+            Error::Refused { peer: text(), reason: text() },
             Error::Full { peer: text() },
-            Error::UnknownMessage {
-                peer: text(),
-                kind: text(),
-            },
-            Error::HandlerFailed {
-                peer: text(),
-                text: text(),
-            },
+            Error::UnknownMessage { peer: text(), kind: text() },
+            Error::HandlerFailed { peer: text(), text: text() },
             Error::Deadlock { ring: Vec::new() },
             Error::VersionConflict { current: 0 },
             Error::Unreachable { peer: text() },
@@ -209,11 +190,7 @@ mod tests {
     fn every_error_has_a_number_of_its_own_and_a_name() {
         let mut numbers: Vec<i32> = all().iter().map(status_of).collect();
         assert!(numbers.iter().all(|number| *number >= 10));
-        assert!(
-            numbers
-                .iter()
-                .all(|number| NAMES.iter().any(|(named, _)| named == number))
-        );
+        assert!(numbers.iter().all(|number| NAMES.iter().any(|(named, _)| named == number)));
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), all().len());

@@ -150,10 +150,7 @@ pub unsafe extern "C" fn potluck_system_open(
             // Nobody could ever use it or end it.
             return Err(Error::InvalidArgument("out_system is NULL".to_owned()));
         }
-        let peers = Mutex::new(PeerIds {
-            ids: Vec::new(),
-            clean_at: CLEAN_AT_FIRST,
-        });
+        let peers = Mutex::new(PeerIds { ids: Vec::new(), clean_at: CLEAN_AT_FIRST });
         let id = SYSTEMS.insert(Arc::new(Entry { system, peers }))?;
         // SAFETY: as above.
         unsafe { output::set(out_system, potluck_system_t { id }) };
