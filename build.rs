@@ -19,9 +19,7 @@ mod capi {
         println!("cargo:rerun-if-changed=src/ffi");
         make_header();
         let source = std::fs::read_to_string("src/ffi/library.rs").expect("src/ffi/library.rs is part of the package");
-        let abi = source
-            .lines()
-            .find_map(|line| line.strip_prefix(ABI_LINE)?.strip_suffix(';'));
+        let abi = source.lines().find_map(|line| line.strip_prefix(ABI_LINE)?.strip_suffix(';'));
         let abi = abi.expect("src/ffi/library.rs says the number of the ABI");
         if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
             println!("cargo:rustc-link-arg=-Wl,-soname,libpotluck.so.{abi}");

@@ -38,9 +38,7 @@ fn main() -> ExitCode {
 fn play(count: usize, seed: u64) -> Result<(), AnyError> {
     let (arrived, arrivals) = channel();
     let system = PeerSystem::open("PeerSystem")?;
-    let peers: Vec<Peer> = (1..=count)
-        .map(|number| join(&system, number, &arrived))
-        .collect::<Result<_, _>>()?;
+    let peers: Vec<Peer> = (1..=count).map(|number| join(&system, number, &arrived)).collect::<Result<_, _>>()?;
 
     exchange(&peers, seed, &arrivals)?;
     match peers[count - 1].ask("peer1", "Hello", "", TIMEOUT) {
@@ -49,13 +47,7 @@ fn play(count: usize, seed: u64) -> Result<(), AnyError> {
     }
     for peer in &peers {
         let held = peer.get(RESOURCE)?;
-        println!(
-            "{} holds {} (version {} by {})",
-            peer.name(),
-            text(&held),
-            held.version(),
-            held.origin()
-        );
+        println!("{} holds {} (version {} by {})", peer.name(), text(&held), held.version(), held.origin());
     }
     println!("mingle:");
     mingle(&system, &peers, seed)?;
@@ -68,13 +60,11 @@ fn play(count: usize, seed: u64) -> Result<(), AnyError> {
 /// A peer that plays along, with its first resource.
 fn join(system: &PeerSystem, number: usize, arrived: &Sender<()>) -> potluck::Result<Peer> {
     let arrived = arrived.clone();
-    let options = PeerOptions::new()
-        .on_message(on_message)
-        .on_received(move |peer, from, received| {
-            println!("{} received resource from {from}: {}", peer.name(), text(received));
-            // The host has gone only if it has given up.
-            let _ = arrived.send(());
-        });
+    let options = PeerOptions::new().on_message(on_message).on_received(move |peer, from, received| {
+        println!("{} received resource from {from}: {}", peer.name(), text(received));
+        // The host has gone only if it has given up.
+        let _ = arrived.send(());
+    });
     let peer = system.spawn_with(&format!("peer{number}"), options)?;
     peer.share(RESOURCE, format!("Peer {number}: Initial Resource"))?;
     Ok(peer)
@@ -97,12 +87,7 @@ fn exchange(peers: &[Peer], seed: u64, arrivals: &Receiver<()>) -> Result<(), An
         if partner >= i {
             partner += 1;
         }
-        peer.tell(
-            peers[partner].name(),
-            "RequestResource",
-            peer.name().to_owned(),
-            TIMEOUT,
-        )?;
+        peer.tell(peers[partner].name(), "RequestResource", peer.name().to_owned(), TIMEOUT)?;
         arrivals.recv_timeout(TIMEOUT)?;
     }
     Ok(())
@@ -116,10 +101,7 @@ fn mingle(system: &PeerSystem, peers: &[Peer], seed: u64) -> potluck::Result<()>
         match events.next(Duration::ZERO) {
             Ok(Event::Requested { peer, by, .. }) => println!("{peer} received request from {by}"),
             Ok(Event::Received { peer, from, .. }) => {
-                let held = peers
-                    .iter()
-                    .find(|other| *other.name() == *peer)
-                    .map(|peer| peer.get(RESOURCE));
+                let held = peers.iter().find(|other| *other.name() == *peer).map(|peer| peer.get(RESOURCE));
                 if let Some(held) = held {
                     println!("{peer} received resource from {from}: {}", text(&held?));
                 }

@@ -75,11 +75,7 @@ fn share_and_fetch(folders: &[PathBuf]) -> Result<(), AnyError> {
         }
         all.update(format!("{fetched}  {}\n", file.name));
     }
-    println!(
-        "{} files, {bytes} bytes from {} peers, all digests equal",
-        files.len(),
-        folders.len()
-    );
+    println!("{} files, {bytes} bytes from {} peers, all digests equal", files.len(), folders.len());
     println!("digest {}", hex(&all.finalize()));
     println!("{:.1} MB/s", bytes as f64 / 1e6 / seconds.max(1e-9));
     system.shutdown(TIMEOUT)?;
@@ -116,9 +112,7 @@ fn share_folder(peer: &Peer, folder: &Path, name: &str, files: &mut Vec<Shared>)
 /// What the folder is called, also if it is given as `.`.
 fn base_name(folder: &Path) -> Result<String, AnyError> {
     let full = fs::canonicalize(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(full
-        .file_name()
-        .map_or_else(|| "root".to_owned(), |name| name.to_string_lossy().into_owned()))
+    Ok(full.file_name().map_or_else(|| "root".to_owned(), |name| name.to_string_lossy().into_owned()))
 }
 
 fn show_progress(done: usize, of: usize) {

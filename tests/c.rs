@@ -1,0 +1,134 @@
+//! The C tests and examples: compiled with the system's C compiler against the shared and the static library, and run.
+//!
+//! `make test` builds the libraries first and says where they are by `POTLUCK_LIB_DIR`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const WARNINGS: &[&str] = &["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
+/// What the static library needs beside it.
+const STATIC_LIBS: &[&str] = &["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
+
+#[derive(Clone, Copy)]
+enum Linked {
+    Shared,
+    Static,
+}
+
+const BOTH: [Linked; 2] = [Linked::Shared, Linked::Static];
+
+fn lib_dir() -> PathBuf {
+    std::env::var_os("POTLUCK_LIB_DIR")
+        .map(PathBuf::from)
+        .expect("POTLUCK_LIB_DIR says where the libraries are: run `make test`")
+}
+
+fn compiler() -> String {
+    std::env::var("CC").ok().filter(|cc| !cc.is_empty()).unwrap_or_else(|| "cc".to_owned())
+}
+
+/// Compiles a program and gives its path.
+fn compile(source: &Path, linked: Linked) -> PathBuf {
+    let (libs, suffix) = (
+        lib_dir(),
+        match linked {
+            Linked::Shared => "shared",
+            Linked::Static => "static",
+        },
+    );
+    let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
+    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{suffix}"));
+    let mut cc = Command::new(compiler());
+    cc.args(WARNINGS)
+        .arg("-D_POSIX_C_SOURCE=200809L")
+        .arg(format!("-I{ROOT}/include"))
+        .arg(source)
+        .arg("-o")
+        .arg(&program);
+    match linked {
+        Linked::Shared => cc
+            .arg(format!("-L{}", libs.display()))
+            .args(["-lpotluck", "-lpthread"])
+            .arg(format!("-Wl,-rpath,{}", libs.display())),
+        Linked::Static => cc.arg(libs.join("libpotluck.a")).args(STATIC_LIBS),
+    };
+    let output = cc.output().unwrap_or_else(|error| panic!("no C compiler ({}): {error}", compiler()));
+    assert!(output.status.success(), "{} does not compile:\n{}", source.display(), text(&output.stderr));
+    program
+}
+
+fn run(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).expect("the folder is there");
+    let mut sources: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    sources.retain(|path| path.extension() == Some(OsStr::new("c")));
+    sources.sort();
+    assert!(!sources.is_empty(), "{folder} has no C source");
+    sources
+}
+
+#[test]
+fn the_c_tests_pass_with_both_libraries() {
+    for source in sources("tests/c") {
+        for linked in BOTH {
+            let output = run(&compile(&source, linked), &[]);
+            let (out, err) = (text(&output.stdout), text(&output.stderr));
+            assert!(output.status.success() && out.contains("checks passed"), "{}:\n{out}{err}", source.display());
+            assert_eq!(err, "", "{}: the library prints nothing", source.display());
+        }
+    }
+}
+
+#[test]
+fn the_classic_example_prints_the_same_lines_from_c() {
+    let expected = fs::read_to_string(format!("{ROOT}/tests/expected/classic.txt")).expect("it is committed");
+    for linked in BOTH {
+        let program = compile(&Path::new(ROOT).join("c-examples/classic.c"), linked);
+        let output = run(&program, &[]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), expected);
+        let other = run(&program, &["--peers", "5", "--seed", "18446744073709551615"]);
+        assert_eq!(
+            text(&other.stdout),
+            text(&run(&rust_example("classic"), &["--peers", "5", "--seed", "18446744073709551615"]).stdout)
+        );
+        assert!(other.status.success() && !other.stdout.is_empty());
+        for wrong in [&["--peers", "1"][..], &["--peers"], &["--seed", "x"], &["--what", "1"]] {
+            assert_eq!(run(&program, wrong).status.code(), Some(2), "{wrong:?}");
+        }
+    }
+}
+
+/// An example in Rust, which `cargo test` has built beside the tests.
+fn rust_example(name: &str) -> PathBuf {
+    let deps = std::env::current_exe().expect("the test's own path");
+    deps.ancestors().nth(2).expect("target/<profile>").join("examples").join(name)
+}
+
+#[test]
+fn the_shared_library_exports_the_functions_of_the_header_and_nothing_else() {
+    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(lib_dir().join("libpotluck.so")).output();
+    let output = output.expect("nm comes with the C compiler");
+    let listing = text(&output.stdout);
+    let mut exported: Vec<&str> = listing.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    exported.sort_unstable();
+    let header = fs::read_to_string(format!("{ROOT}/include/potluck.h")).expect("it is committed");
+    let mut declared: Vec<&str> = header
+        .lines()
+        .filter(|line| line.starts_with("potluck_status_t potluck_") || line.starts_with("const char *potluck_"))
+        .filter_map(|line| line.split('(').next()?.split([' ', '*']).next_back())
+        .collect();
+    declared.sort_unstable();
+    assert_eq!(exported, declared);
+    assert!(declared.len() > 30, "{declared:?}");
+}

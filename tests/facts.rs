@@ -1,0 +1,63 @@
+//! What rots when nobody looks: versions, links, and the commands that the README shows.
+
+use std::fs;
+use std::path::Path;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn the_links_in_the_documents_lead_somewhere() {
+    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "python/README.md"] {
+        let text = read(document);
+        let folder = Path::new(ROOT).join(document);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = folder.with_file_name(file);
+            assert!(file.exists(), "{document}: {target}");
+            if !anchor.is_empty() {
+                let heading = format!("\n## {anchor}\n");
+                let text = fs::read_to_string(&file).expect("an anchor is in a text").to_lowercase();
+                assert!(text.contains(&heading), "{document}: {target}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_make_target_that_the_readme_shows_is_there_and_ci_runs_it() {
+    let makefile = read("Makefile");
+    let readme = read("README.md");
+    let shown = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).flat_map(str::lines);
+    for target in shown.filter_map(|line| line.strip_prefix("make ")) {
+        assert!(makefile.contains(&format!("\n{target}:")), "README.md shows `make {target}`");
+        assert!(read(".ci/check").contains(&format!(" {target}\n")), "CI runs `make {target}`");
+    }
+}
+
+#[test]
+fn the_versions_agree() {
+    let version = env!("CARGO_PKG_VERSION");
+    let line = format!("version = \"{version}\"");
+    assert!(read("Cargo.toml").contains(&line));
+    assert!(read("python/pyproject.toml").contains(&line), "python/pyproject.toml has another version");
+}
+
+#[test]
+fn every_dependency_of_the_default_build_is_explained() {
+    let manifest = read("Cargo.toml");
+    let architecture = read("ARCHITECTURE.md");
+    let (_, rest) = manifest.split_once("[dependencies]\n").expect("the section");
+    let (section, _) = rest.split_once("[dev-dependencies]").expect("the next section");
+    let names = section.lines().filter(|line| !line.starts_with(['[', '#'])).filter_map(|line| line.split_once(" = "));
+    let mut count = 0;
+    for (name, _) in names {
+        assert!(architecture.contains(&format!("| {name} ")), "{name}");
+        count += 1;
+    }
+    assert_eq!(count, 5, "the README says how many");
+}
