@@ -1,0 +1,285 @@
+//! Close is a barrier.
+
+use std::cell::RefCell;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Sender, unbounded};
+use potluck::{Ended, Error, Event, PeerOptions};
+
+use crate::support::{
+    Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, closed, drain, host, kitchen, next, no_such_peer, no_such_resource,
+    peer_closed,
+};
+
+#[test]
+fn when_close_has_returned_all_of_the_peer_is_gone() {
+    let (kitchen, _, bob) = ada_and_bob();
+    let (data, dropped) = Dropped::new();
+    let (seen, sights) = unbounded();
+    let stop = seen.clone();
+    let options = PeerOptions::new().on_message(move |_, message| Ok(seen.send(message.kind().to_owned())?)).on_stop(
+        move |peer| {
+            data.touch();
+            stop.send(format!("stop of {}", peer.name())).unwrap();
+        },
+    );
+    let eve = kitchen.spawn_with("eve", options).unwrap();
+    eve.share("soup", "tomato").unwrap();
+    bob.ask("eve", "hello", "", LONG).unwrap_err();
+    assert_eq!(eve.close(LONG), Ok(Ended::Yes));
+    assert_eq!(sights.try_iter().collect::<Vec<_>>(), ["hello", "stop of eve"]);
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    assert_eq!(kitchen.peers().unwrap(), ["ada", "bob"]);
+    assert!(kitchen.holders("soup").unwrap().is_empty());
+    assert_eq!(bob.fetch("soup", LONG).unwrap_err(), no_such_resource("soup", None));
+    assert_eq!(bob.request("eve", "soup", LONG).unwrap_err(), no_such_peer("eve"));
+    assert_eq!(bob.tell("eve", "hello", "", LONG).unwrap_err(), no_such_peer("eve"));
+    kitchen.spawn("eve").unwrap();
+}
+
+#[test]
+fn when_close_has_returned_the_thread_has_been_joined() {
+    struct AtThreadEnd(Sender<()>);
+    impl Drop for AtThreadEnd {
+        fn drop(&mut self) {
+            // Long enough for a close that does not join to be found out.
+            (0..100).for_each(|_| std::thread::yield_now());
+            let _ = self.0.send(());
+        }
+    }
+    thread_local!(static AT_END: RefCell<Option<AtThreadEnd>> = const { RefCell::new(None) });
+    let kitchen = kitchen();
+    for _ in 0..20 {
+        let (ended, end) = unbounded();
+        let options = PeerOptions::new().on_stop(move |_| AT_END.set(Some(AtThreadEnd(ended))));
+        let ada = kitchen.spawn_with("ada", options).unwrap();
+        assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+        assert_eq!(end.try_recv(), Ok(()), "the thread's own variables have been dropped, so it has ended");
+    }
+}
+
+#[test]
+fn a_closed_peer_answers_closed_to_every_call() {
+    let (_kitchen, ada, bob) = ada_and_bob();
+    ada.share("soup", "tomato").unwrap();
+    bob.share("soup", "leek").unwrap();
+    ada.close(LONG).unwrap();
+    let gone = closed("ada");
+    for timeout in [NOW, LONG] {
+        assert_eq!(ada.request("bob", "soup", timeout).unwrap_err(), gone);
+        assert_eq!(ada.request("ada", "soup", timeout).unwrap_err(), gone);
+        assert_eq!(ada.fetch("soup", timeout).unwrap_err(), gone);
+        assert_eq!(ada.offer("bob", "soup", timeout).unwrap_err(), gone);
+        assert_eq!(ada.exchange("bob", "soup", timeout).unwrap_err(), gone);
+        assert_eq!(ada.tell("bob", "hello", "", timeout).unwrap_err(), gone);
+        assert_eq!(ada.ask("bob", "hello", "", timeout).unwrap_err(), gone);
+        assert_eq!(ada.receive(timeout).unwrap_err(), gone);
+        assert_eq!(ada.close(timeout), Ok(Ended::Yes));
+    }
+    assert_eq!(ada.share("soup", "").unwrap_err(), gone);
+    assert_eq!(ada.unshare("soup").unwrap_err(), gone);
+    assert_eq!(ada.get("soup").unwrap_err(), gone);
+    assert_eq!(ada.resources().unwrap_err(), gone);
+    assert_eq!(ada.name(), "ada");
+}
+
+#[test]
+fn dropping_the_handle_of_a_peer_closes_nothing() {
+    let (kitchen, ada, bob) = ada_and_bob();
+    ada.share("soup", "tomato").unwrap();
+    drop(ada);
+    assert_eq!(bob.request("ada", "soup", NOW).unwrap().bytes(), b"tomato");
+    assert_eq!(kitchen.peers().unwrap(), ["ada", "bob"]);
+}
+
+#[test]
+fn a_close_from_its_own_handler_is_deferred_until_the_handler_returns() {
+    let kitchen = kitchen();
+    let bob = kitchen.spawn("bob").unwrap();
+    let (seen, sights) = unbounded();
+    let stop = seen.clone();
+    let options = PeerOptions::new()
+        .on_message(move |ada, _| {
+            let deferred = [ada.close(NOW), ada.close(LONG)];
+            seen.send(format!("{deferred:?}"))?;
+            Ok(())
+        })
+        .on_stop(move |_| stop.send("stop".into()).unwrap());
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    bob.tell("ada", "go", "", NOW).unwrap();
+    assert_eq!(next(&sights), "[Ok(Deferred), Ok(Deferred)]");
+    assert_eq!(next(&sights), "stop");
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert_eq!(kitchen.peers().unwrap(), ["bob"]);
+}
+
+#[test]
+fn of_two_closes_at_once_both_wait_for_the_same_end() {
+    let kitchen = kitchen();
+    for _ in 0..50 {
+        let (stopped, stop) = unbounded();
+        let options = PeerOptions::new().on_stop(move |_| stopped.send(()).unwrap());
+        let ada = kitchen.spawn_with("ada", options).unwrap();
+        let closes = [ada.clone(), ada.clone()].map(|ada| {
+            let stop = stop.clone();
+            host(move || (ada.close(LONG), stop.len()))
+        });
+        for close in closes {
+            assert_eq!(close.result(), (Ok(Ended::Yes), 1));
+        }
+    }
+}
+
+#[test]
+fn a_close_whose_deadline_passes_is_still_running_and_may_be_repeated() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let options = PeerOptions::new().on_message(move |_, _| {
+        held.pass();
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.tell("ada", "wait", "", NOW).unwrap();
+    gate.await_arrival();
+    assert_eq!(ada.close(SHORT), Ok(Ended::StillRunning));
+    assert_eq!(kitchen.peers().unwrap(), ["ada"]);
+    assert_eq!(kitchen.spawn("ada").unwrap_err(), Error::NameTaken { peer: "ada".into() });
+    let waiting = ada.clone();
+    let close = host(move || waiting.close(LONG)).waiting();
+    gate.open();
+    assert_eq!(close.result(), Ok(Ended::Yes));
+    assert_eq!(ada.close(NOW), Ok(Ended::Yes));
+}
+
+#[test]
+fn tells_that_are_queued_at_the_close_are_dead_letters_and_each_message_counts_once() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let (seen, sights) = unbounded();
+    let options = PeerOptions::new().on_message(move |_, message| {
+        seen.send(message.kind().to_owned())?;
+        held.pass();
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    for kind in ["1", "2", "3"] {
+        bob.tell("ada", kind, "body", NOW).unwrap();
+    }
+    gate.await_arrival();
+    let events = kitchen.events(20).unwrap();
+    drain(&events);
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    let letter = |kind: &str| {
+        let reason = peer_closed("ada");
+        Event::DeadLetter { to: "ada".into(), from: "bob".into(), kind: kind.into(), size: 4, reason }
+    };
+    gate.open();
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert_eq!(drain(&events), [letter("2"), letter("3"), Event::Left { peer: "ada".into() }]);
+    assert_eq!(sights.try_iter().collect::<Vec<_>>(), ["1"]);
+}
+
+#[test]
+fn a_closed_peer_serves_nobody_while_its_last_handler_runs() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let options = PeerOptions::new().on_message(move |_, _| {
+        held.pass();
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    for peer in [&ada, &bob] {
+        peer.share("soup", "tomato").unwrap();
+    }
+    ada.tell("ada", "wait", "", NOW).unwrap();
+    gate.await_arrival();
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    for timeout in [NOW, LONG] {
+        assert_eq!(bob.request("ada", "soup", timeout).unwrap_err(), peer_closed("ada"));
+        assert_eq!(bob.offer("ada", "soup", timeout).unwrap_err(), peer_closed("ada"), "offer within {timeout:?}");
+        assert_eq!(
+            bob.exchange("ada", "soup", timeout).unwrap_err(),
+            peer_closed("ada"),
+            "exchange within {timeout:?}"
+        );
+        assert_eq!(bob.tell("ada", "hello", "", timeout).unwrap_err(), peer_closed("ada"));
+        assert_eq!(bob.ask("ada", "hello", "", timeout).unwrap_err(), peer_closed("ada"), "ask within {timeout:?}");
+    }
+    gate.open();
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn calls_as_a_peer_whose_close_has_begun_are_closed_while_its_last_handler_runs() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let options = PeerOptions::new().on_message(move |_, _| {
+        held.pass();
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    bob.share("soup", "tomato").unwrap();
+    ada.tell("ada", "wait", "", NOW).unwrap();
+    gate.await_arrival();
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    assert_eq!(ada.request("bob", "soup", LONG).unwrap_err(), closed("ada"));
+    assert_eq!(ada.share("soup", "").unwrap_err(), closed("ada"));
+    assert_eq!(ada.tell("bob", "hello", "", LONG).unwrap_err(), closed("ada"));
+    gate.open();
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn closing_one_peer_leaves_the_others_alone() {
+    let (kitchen, ada, bob) = ada_and_bob();
+    let eve = kitchen.spawn("eve").unwrap();
+    bob.share("soup", "tomato").unwrap();
+    for _ in 0..100 {
+        let helper = kitchen.spawn("helper").unwrap();
+        helper.request("bob", "soup", NOW).unwrap();
+        eve.offer("helper", "none", NOW).unwrap_err();
+        assert_eq!(helper.close(LONG), Ok(Ended::Yes));
+    }
+    assert_eq!(ada.request("bob", "soup", NOW).unwrap().bytes(), b"tomato");
+    assert_eq!(kitchen.peers().unwrap(), ["ada", "bob", "eve"]);
+}
+
+#[test]
+fn nothing_is_put_on_a_shelf_after_its_close() {
+    let kitchen = kitchen();
+    let bob = kitchen.spawn("bob").unwrap();
+    bob.share("soup", "tomato").unwrap();
+    for round in 0..300 {
+        let ada = kitchen.spawn("ada").unwrap();
+        let other = bob.clone();
+        let offers = host(move || while other.offer("ada", "soup", LONG).is_ok() {});
+        assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+        offers.result();
+        let holders = kitchen.holders("soup").unwrap();
+        assert!(holders.iter().all(|it| it.peer == "bob"), "round {round}: {holders:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_is_told_things_while_it_closes_leaves_last() {
+    let kitchen = kitchen();
+    let bob = kitchen.spawn("bob").unwrap();
+    for round in 0..200 {
+        let events = kitchen.events(1_000_000).unwrap();
+        let options = PeerOptions::new().on_message(|_, _| Ok(()));
+        let ada = kitchen.spawn_with("ada", options).unwrap();
+        let other = bob.clone();
+        let tells = host(move || while other.tell("ada", "hello", "", LONG).is_ok() {});
+        assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+        tells.result();
+        let seen = drain(&events);
+        assert_eq!(seen.last(), Some(&Event::Left { peer: "ada".into() }), "round {round}");
+    }
+}

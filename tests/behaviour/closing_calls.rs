@@ -1,0 +1,168 @@
+//! Whoever waits for a peer that closes is told at once, and so is whoever waits as it.
+
+use crossbeam_channel::unbounded;
+use potluck::{Ended, Message, Peer, PeerOptions, PeerSystem};
+
+use crate::support::{Gate, LONG, NOW, closed, host, kitchen, next, peer_closed};
+
+/// A system with a bob, and an ada who holds `soup`, whose handler stands at the gate until the end of the test.
+fn busy_ada(options: PeerOptions) -> (PeerSystem, Peer, Peer, Gate) {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let options = options.on_message(move |_, _| {
+        held.pass();
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    ada.share("soup", "tomato").unwrap();
+    bob.share("soup", "leek").unwrap();
+    ada.tell("ada", "wait", "", NOW).unwrap();
+    gate.await_arrival();
+    (kitchen, ada, bob, gate)
+}
+
+/// Makes a call as bob that waits for ada, closes her while her handler runs, and asserts that it is told so.
+fn assert_told(options: PeerOptions, call: impl FnOnce(&Peer) -> potluck::Result<()> + Send + 'static) {
+    let (_kitchen, ada, bob, gate) = busy_ada(options);
+    let waiting = host(move || call(&bob)).waiting();
+    assert!(waiting.is_waiting());
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    assert_eq!(waiting.result(), Err(peer_closed("ada")));
+    gate.open();
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn a_queued_ask_is_told() {
+    assert_told(PeerOptions::new(), |bob| bob.ask("ada", "taste", "", LONG).map(drop));
+}
+
+#[test]
+fn a_request_that_waits_for_on_request_is_told() {
+    let options = PeerOptions::new().on_request(|_, _, _| Ok(()));
+    assert_told(options, |bob| bob.request("ada", "soup", LONG).map(drop));
+}
+
+#[test]
+fn a_request_that_waits_for_ones_own_tell_is_told() {
+    assert_told(PeerOptions::new(), |bob| {
+        bob.tell("ada", "hello", "", LONG)?;
+        bob.request("ada", "soup", LONG).map(drop)
+    });
+}
+
+#[test]
+fn an_offer_that_waits_for_the_turn_is_told() {
+    assert_told(PeerOptions::new(), |bob| bob.offer("ada", "soup", LONG));
+}
+
+#[test]
+fn an_offer_that_waits_for_on_offer_is_told() {
+    assert_told(PeerOptions::new().on_offer(|_, _, _| Ok(())), |bob| bob.offer("ada", "soup", LONG));
+}
+
+#[test]
+fn an_exchange_that_waits_for_the_turn_is_told() {
+    assert_told(PeerOptions::new(), |bob| bob.exchange("ada", "soup", LONG).map(drop));
+}
+
+#[test]
+fn a_tell_that_waits_for_room_is_told() {
+    assert_told(PeerOptions::new().mailbox_messages_max(1), |bob| {
+        bob.try_tell("ada", "filling", "")?;
+        bob.tell("ada", "waiting", "", LONG)
+    });
+}
+
+#[test]
+fn an_ask_that_waits_for_room_is_told() {
+    assert_told(PeerOptions::new().mailbox_messages_max(1), |bob| {
+        bob.try_tell("ada", "filling", "")?;
+        bob.ask("ada", "waiting", "", LONG).map(drop)
+    });
+}
+
+#[test]
+fn whoever_waits_as_the_peer_that_closes_gets_closed() {
+    let (_kitchen, _ada, bob, gate) = busy_ada(PeerOptions::new().mailbox_messages_max(1));
+    let calls: [fn(&Peer) -> potluck::Result<()>; 4] = [
+        |bob| bob.tell("ada", "filling", "", LONG).and_then(|()| bob.tell("ada", "waiting", "", LONG)),
+        |bob| bob.ask("ada", "waiting", "", LONG).map(drop),
+        |bob| bob.offer("ada", "soup", LONG),
+        |bob| bob.receive(LONG).map(drop),
+    ];
+    let waiting = calls.map(|call| {
+        let bob = bob.clone();
+        host(move || call(&bob)).waiting()
+    });
+    assert_eq!(bob.close(LONG), Ok(Ended::Yes));
+    for call in waiting {
+        assert_eq!(call.result(), Err(closed("bob")));
+    }
+    (0..2).for_each(|_| gate.open());
+}
+
+/// A handler of ada that makes the call, and says how it ended.
+fn assert_ends_handler(call: impl Fn(&Peer) -> potluck::Result<()> + Send + 'static) {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let (seen, sights) = unbounded();
+    let on_message = move |_: &Peer, _: &Message| {
+        held.pass();
+        Ok(())
+    };
+    let options = PeerOptions::new().mailbox_messages_max(1).on_message(on_message);
+    let bob = kitchen.spawn_with("bob", options).unwrap();
+    bob.tell("bob", "wait", "", NOW).unwrap();
+    gate.await_arrival();
+    bob.try_tell("bob", "filling", "").unwrap();
+    let (begun, beginning) = unbounded();
+    let options = PeerOptions::new().on_message(move |ada, _| {
+        begun.send(())?;
+        let first = call(ada);
+        // It waits in none after that, either.
+        seen.send([first, call(ada)])?;
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.share("soup", "tomato").unwrap();
+    ada.tell("ada", "go", "", NOW).unwrap();
+    next(&beginning);
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert_eq!(next(&sights), [Err(closed("ada")), Err(closed("ada"))]);
+    (0..2).for_each(|_| gate.open());
+}
+
+#[test]
+fn a_handler_that_waits_in_an_ask_gets_closed_when_its_own_peer_closes() {
+    assert_ends_handler(|ada| ada.ask("bob", "question", "", LONG).map(drop));
+}
+
+#[test]
+fn a_handler_that_waits_for_room_gets_closed_when_its_own_peer_closes() {
+    assert_ends_handler(|ada| ada.tell("bob", "note", "", LONG));
+}
+
+#[test]
+fn a_handler_that_waits_for_a_turn_gets_closed_when_its_own_peer_closes() {
+    assert_ends_handler(|ada| ada.offer("bob", "soup", LONG));
+}
+
+#[test]
+fn a_handler_that_waits_as_another_peer_gets_closed_when_its_own_peer_closes() {
+    let kitchen = kitchen();
+    let (bob, eve) = (kitchen.spawn("bob").unwrap(), kitchen.spawn("eve").unwrap());
+    let (seen, sights) = unbounded();
+    let acting = eve.clone();
+    let options = PeerOptions::new().on_message(move |_, _| Ok(seen.send(acting.ask("bob", "q", "", LONG).map(drop))?));
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.tell("ada", "go", "", NOW).unwrap();
+    let question = bob.receive(LONG).unwrap();
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert_eq!(next(&sights), Err(closed("ada")));
+    assert_eq!(question.reply("late"), Err(potluck::Error::Canceled));
+    eve.share("soup", "").unwrap();
+}

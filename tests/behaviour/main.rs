@@ -1,0 +1,30 @@
+//! What the library promises, tried through its public interface: one module for each topic, each test named after what it
+//! promises. Every wait has a deadline; nothing sleeps.
+
+mod close;
+mod closing_calls;
+mod events;
+mod exchange;
+mod fetch;
+mod handlers;
+mod inbox;
+mod limits;
+mod messages;
+mod mingle;
+mod names;
+mod nesting;
+mod offer;
+mod order;
+mod receipts;
+mod request;
+mod room;
+mod shelf;
+mod shutdown;
+mod stress;
+mod support;
+mod timeouts;
+mod turn;
+
+// Threads, their switches and the memory of the process are seen in /proc.
+#[cfg(target_os = "linux")]
+mod threads;

@@ -1,0 +1,247 @@
+//! Messages to a peer with on_message: what the handler answers, and what the sender learns.
+
+use crossbeam_channel::unbounded;
+use potluck::{Error, Event, HandlerError, Message, Peer, PeerOptions, PeerSystem};
+
+use crate::support::{Gate, LONG, NOW, PATIENT, SHORT, closed, drain, handler_failed, host, kitchen, no_such_peer};
+
+/// A system with an ada that runs `handler`, and a bob.
+fn kitchen_of(
+    handler: impl FnMut(&Peer, &Message) -> Result<(), HandlerError> + Send + 'static,
+) -> (PeerSystem, Peer, Peer) {
+    let kitchen = kitchen();
+    let ada = kitchen.spawn_with("ada", PeerOptions::new().on_message(handler)).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    (kitchen, ada, bob)
+}
+
+#[test]
+fn an_answer_is_a_resource_named_by_the_kind_from_the_replier_of_version_0() {
+    let (_kitchen, _ada, bob) = kitchen_of(|ada, message| {
+        let seen = format!("{} {} {:?} {}", ada.name(), message.from(), message.bytes(), message.is_ask());
+        Ok(message.reply(seen)?)
+    });
+    let answer = bob.ask("ada", "taste", vec![1, 2], LONG).unwrap();
+    assert_eq!((answer.name(), answer.origin(), answer.version()), ("taste", "ada", 0));
+    assert_eq!(answer.bytes(), b"ada bob [1, 2] true");
+    assert!(bob.resources().unwrap().is_empty());
+}
+
+#[test]
+fn a_tell_reaches_the_handler_whole() {
+    let (seen, sights) = unbounded();
+    let (_kitchen, _ada, bob) = kitchen_of(move |_, message| {
+        seen.send((message.from().to_owned(), message.kind().to_owned(), message.body(), message.is_ask()))?;
+        Ok(())
+    });
+    bob.tell("ada", "hello", "there", NOW).unwrap();
+    bob.tell("ada", "empty", "", NOW).unwrap();
+    let sights = [sights.recv_timeout(LONG).unwrap(), sights.recv_timeout(LONG).unwrap()];
+    assert_eq!(sights[0], ("bob".into(), "hello".into(), "there".into(), false));
+    assert_eq!(sights[1], ("bob".into(), "empty".into(), "".into(), false));
+}
+
+#[test]
+fn a_message_to_an_unknown_peer_names_it() {
+    let (_kitchen, _ada, bob) = kitchen_of(|_, _| Ok(()));
+    assert_eq!(bob.tell("eve", "hello", "", LONG).unwrap_err(), no_such_peer("eve"));
+    assert_eq!(bob.ask("eve", "hello", "", LONG).unwrap_err(), no_such_peer("eve"));
+}
+
+#[test]
+fn an_ask_that_the_handler_does_not_answer_gets_no_reply() {
+    let (_kitchen, _ada, bob) = kitchen_of(|_, _| Ok(()));
+    assert_eq!(bob.ask("ada", "taste", "", LONG).unwrap_err(), Error::NoReply { peer: "ada".into() });
+}
+
+#[test]
+fn an_unknown_kind_is_told_to_the_asker_and_by_an_event() {
+    let (kitchen, _ada, bob) = kitchen_of(|_, _| Err(HandlerError::UnknownMessage));
+    let events = kitchen.events(10).unwrap();
+    drain(&events);
+    let unknown = Error::UnknownMessage { peer: "ada".into(), kind: "sing".into() };
+    assert_eq!(bob.ask("ada", "sing", "la", LONG).unwrap_err(), unknown);
+    let event = Event::UnknownMessage { peer: "ada".into(), from: "bob".into(), kind: "sing".into(), size: 2 };
+    assert_eq!(drain(&events), [event]);
+}
+
+#[test]
+fn an_unknown_kind_that_was_told_is_an_event() {
+    let (kitchen, _ada, bob) = kitchen_of(|_, _| Err(HandlerError::UnknownMessage));
+    let events = kitchen.events(10).unwrap();
+    drain(&events);
+    bob.tell("ada", "sing", "la", NOW).unwrap();
+    let event = Event::UnknownMessage { peer: "ada".into(), from: "bob".into(), kind: "sing".into(), size: 2 };
+    assert_eq!(events.next(LONG), Ok(event));
+}
+
+#[test]
+fn a_handler_that_fails_gives_the_asker_the_text_and_the_peer_lives_on() {
+    let (kitchen, ada, bob) = kitchen_of(|_, message| match message.kind() {
+        "fail" => Err(HandlerError::failed("burnt")),
+        "question mark" => Err("no number".parse::<u8>().unwrap_err().into()),
+        "panic" => panic!("the pot is hot"),
+        "panic with a text made up" => panic!("{}", String::from_utf8_lossy(message.bytes())),
+        "panic with a number" => std::panic::panic_any(7),
+        _ => Ok(message.reply("fine")?),
+    });
+    let events = kitchen.events(10).unwrap();
+    drain(&events);
+    let parse = "no number".parse::<u8>().unwrap_err().to_string();
+    let fails = [("fail", "burnt"), ("question mark", &parse), ("panic", "the pot is hot")];
+    for (kind, text) in fails.into_iter().chain([("panic with a text made up", "so hot")]) {
+        assert_eq!(bob.ask("ada", kind, "so hot", LONG).unwrap_err(), handler_failed("ada", text));
+        let event = Event::HandlerFailed { peer: "ada".into(), from: "bob".into(), text: text.to_owned() };
+        assert_eq!(drain(&events), [event]);
+    }
+    let no_text = bob.ask("ada", "panic with a number", "", LONG).unwrap_err();
+    assert!(matches!(no_text, Error::HandlerFailed { .. }), "{no_text}");
+    assert_eq!(bob.ask("ada", "taste", "", LONG).unwrap().bytes(), b"fine");
+    ada.share("soup", "tomato").unwrap();
+    assert_eq!(bob.request("ada", "soup", NOW).unwrap().version(), 1);
+}
+
+#[test]
+fn a_failure_of_a_handler_that_was_told_is_an_event() {
+    let (kitchen, _ada, bob) = kitchen_of(|_, _| panic!("the pot is hot"));
+    let events = kitchen.events(10).unwrap();
+    drain(&events);
+    bob.tell("ada", "taste", "", NOW).unwrap();
+    let event = Event::HandlerFailed { peer: "ada".into(), from: "bob".into(), text: "the pot is hot".into() };
+    assert_eq!(events.next(LONG), Ok(event));
+}
+
+#[test]
+fn an_answer_given_before_the_handler_fails_stands() {
+    let (_kitchen, _ada, bob) = kitchen_of(|_, message| {
+        message.reply("salty")?;
+        panic!("the pot is hot");
+    });
+    assert_eq!(bob.ask("ada", "taste", "", LONG).unwrap().bytes(), b"salty");
+}
+
+#[test]
+fn a_second_reply_and_a_reply_to_a_tell_are_invalid() {
+    let (seen, sights) = unbounded();
+    let (_kitchen, _ada, bob) = kitchen_of(move |_, message| {
+        seen.send((message.is_ask(), message.reply("first"), message.reply("second")))?;
+        Ok(())
+    });
+    assert_eq!(bob.ask("ada", "taste", "", LONG).unwrap().bytes(), b"first");
+    let (is_ask, first, second) = sights.recv_timeout(LONG).unwrap();
+    assert!(is_ask && first.is_ok() && matches!(second, Err(Error::InvalidArgument(_))), "{second:?}");
+    bob.tell("ada", "taste", "", NOW).unwrap();
+    let (is_ask, first, _) = sights.recv_timeout(LONG).unwrap();
+    assert!(!is_ask && matches!(first, Err(Error::InvalidArgument(_))), "{first:?}");
+}
+
+#[test]
+fn an_ask_given_up_after_its_handler_began_is_in_doubt_and_a_late_reply_is_canceled() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let (seen, sights) = unbounded();
+    let (kitchen, _ada, bob) = kitchen_of(move |_, message| {
+        held.pass();
+        seen.send(message.reply("late"))?;
+        Ok(())
+    });
+    let events = kitchen.events(10).unwrap();
+    drain(&events);
+    // The deadline passes while the handler stands at the gate; only then it is opened.
+    let asker = host(move || bob.ask("ada", "taste", "", PATIENT));
+    gate.await_arrival();
+    assert_eq!(asker.result().unwrap_err(), Error::OutcomeUnknown { peer: "ada".into() });
+    gate.open();
+    assert_eq!(sights.recv_timeout(LONG).unwrap(), Err(Error::Canceled));
+    assert_eq!(drain(&events), [], "it was handled, so it is no dead letter");
+}
+
+#[test]
+fn an_ask_given_up_before_its_handler_began_never_happens_and_is_a_dead_letter() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let (seen, sights) = unbounded();
+    let (kitchen, _ada, bob) = kitchen_of(move |_, message| {
+        seen.send(message.kind().to_owned())?;
+        if message.kind() == "wait" {
+            held.pass();
+        }
+        Ok(())
+    });
+    let events = kitchen.events(10).unwrap();
+    bob.tell("ada", "wait", "", NOW).unwrap();
+    gate.await_arrival();
+    drain(&events);
+    assert_eq!(bob.ask("ada", "taste", "body", SHORT).unwrap_err(), Error::TimedOut);
+    let letter =
+        |reason| Event::DeadLetter { to: "ada".into(), from: "bob".into(), kind: "taste".into(), size: 4, reason };
+    assert_eq!(drain(&events), [letter(Error::TimedOut)]);
+    bob.tell("ada", "after", "", NOW).unwrap();
+    gate.open();
+    let seen = [sights.recv_timeout(LONG).unwrap(), sights.recv_timeout(LONG).unwrap()];
+    assert_eq!(seen, ["wait", "after"]);
+    assert_eq!(drain(&events), [], "once is enough");
+}
+
+#[test]
+fn an_ask_ended_by_the_close_of_its_sender_is_a_dead_letter_if_not_begun() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let (kitchen, ada, bob) = kitchen_of(move |_, message| {
+        assert_eq!(message.kind(), "wait");
+        held.pass();
+        Ok(())
+    });
+    ada.tell("ada", "wait", "", NOW).unwrap();
+    gate.await_arrival();
+    let events = kitchen.events(10).unwrap();
+    drain(&events);
+    let asker = bob.clone();
+    let ask = host(move || asker.ask("ada", "taste", "", LONG)).waiting();
+    bob.close(LONG).unwrap();
+    assert_eq!(ask.result().unwrap_err(), closed("bob"));
+    let letters = drain(&events).into_iter().filter(|event| matches!(event, Event::DeadLetter { .. }));
+    assert_eq!(letters.count(), 1);
+    gate.open();
+}
+
+#[test]
+fn a_tell_to_oneself_is_queued() {
+    let (seen, sights) = unbounded();
+    let (_kitchen, ada, _bob) = kitchen_of(move |ada, message| {
+        if message.kind() == "first" {
+            ada.tell("ada", "second", "", NOW)?;
+        }
+        seen.send((message.from().to_owned(), message.kind().to_owned()))?;
+        Ok(())
+    });
+    ada.tell("ada", "first", "", NOW).unwrap();
+    let sights = [sights.recv_timeout(LONG).unwrap(), sights.recv_timeout(LONG).unwrap()];
+    assert_eq!(sights, [("ada".into(), "first".into()), ("ada".into(), "second".into())]);
+}
+
+#[test]
+fn an_ask_to_oneself_from_a_host_thread_is_answered() {
+    let (_kitchen, ada, _bob) = kitchen_of(|_, message| Ok(message.reply("me")?));
+    assert_eq!(ada.ask("ada", "who", "", LONG).unwrap().bytes(), b"me");
+}
+
+#[test]
+fn an_ask_from_its_own_handler_is_a_deadlock_as_whomever() {
+    let kitchen = kitchen();
+    let bob = kitchen.spawn("bob").unwrap();
+    let other = bob.clone();
+    let (seen, sights) = unbounded();
+    let options = PeerOptions::new().on_message(move |ada, _| {
+        for peer in [ada, &other] {
+            seen.send(peer.ask("ada", "again", "", LONG).unwrap_err())?;
+        }
+        Ok(())
+    });
+    kitchen.spawn_with("ada", options).unwrap();
+    bob.tell("ada", "go", "", NOW).unwrap();
+    for _ in 0..2 {
+        let error = sights.recv_timeout(LONG).unwrap();
+        assert!(matches!(&error, Error::Deadlock { ring } if ring.contains(&"ada".to_owned())), "{error}");
+    }
+}

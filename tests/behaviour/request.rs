@@ -1,0 +1,162 @@
+//! Requests: what another peer holds now.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use potluck::{HandlerError, PeerOptions};
+
+use crate::support::{LONG, NOW, ada_and_bob, drain, handler_failed, kitchen, no_such_peer, no_such_resource, refused};
+
+#[test]
+fn a_requester_serves_the_copy_which_keeps_origin_and_version() {
+    let (kitchen, ada, bob) = ada_and_bob();
+    let eve = kitchen.spawn("eve").unwrap();
+    ada.share("soup", "leek").unwrap();
+    ada.share("soup", "tomato").unwrap();
+    bob.request("ada", "soup", NOW).unwrap();
+    let copy = eve.request("bob", "soup", NOW).unwrap();
+    assert_eq!((copy.name(), copy.bytes(), copy.origin(), copy.version()), ("soup", &b"tomato"[..], "ada", 2));
+    assert_eq!(eve.get("soup").unwrap().origin(), "ada");
+}
+
+#[test]
+fn a_request_replaces_what_the_requester_held() {
+    let (_kitchen, ada, bob) = ada_and_bob();
+    ada.share("soup", "tomato").unwrap();
+    bob.share("soup", "leek").unwrap();
+    bob.request("ada", "soup", NOW).unwrap();
+    assert_eq!(bob.get("soup").unwrap().bytes(), b"tomato");
+    assert_eq!(ada.get("soup").unwrap().bytes(), b"tomato");
+}
+
+#[test]
+fn copies_stay_when_the_holder_unshares_or_closes() {
+    let (_kitchen, ada, bob) = ada_and_bob();
+    ada.share("soup", "tomato").unwrap();
+    ada.share("bread", "rye").unwrap();
+    bob.request("ada", "soup", NOW).unwrap();
+    bob.request("ada", "bread", NOW).unwrap();
+    ada.unshare("soup").unwrap();
+    ada.close(LONG).unwrap();
+    assert_eq!(bob.get("soup").unwrap().bytes(), b"tomato");
+    assert_eq!(bob.get("bread").unwrap().bytes(), b"rye");
+}
+
+#[test]
+fn a_request_from_an_unknown_peer_names_it() {
+    let (_kitchen, _, bob) = ada_and_bob();
+    assert_eq!(bob.request("eve", "soup", LONG).unwrap_err(), no_such_peer("eve"));
+}
+
+#[test]
+fn a_request_for_what_is_not_held_says_who_does_not_hold_it() {
+    let (_kitchen, _, bob) = ada_and_bob();
+    bob.share("soup", "leek").unwrap();
+    assert_eq!(bob.request("ada", "soup", LONG).unwrap_err(), no_such_resource("soup", "ada"));
+    assert_eq!(bob.get("soup").unwrap().bytes(), b"leek");
+}
+
+#[test]
+fn a_request_from_oneself_is_get_without_handler_or_event() {
+    let kitchen = kitchen();
+    let options = PeerOptions::new().on_request(|_, _, _| Err(HandlerError::refused("not to me")));
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.share("soup", "tomato").unwrap();
+    let events = kitchen.events(10).unwrap();
+    drain(&events);
+    assert_eq!(ada.request("ada", "soup", NOW).unwrap().version(), 1);
+    assert_eq!(ada.request("ada", "bread", NOW).unwrap_err(), no_such_resource("bread", "ada"));
+    assert_eq!(drain(&events), []);
+}
+
+#[test]
+fn on_request_may_refuse_with_a_reason() {
+    let kitchen = kitchen();
+    let options =
+        PeerOptions::new().on_request(|_, by, name| Err(HandlerError::refused(format!("no {name} for {by}"))));
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    ada.share("soup", "tomato").unwrap();
+    assert_eq!(bob.request("ada", "soup", LONG).unwrap_err(), refused("ada", "no soup for bob"));
+    assert_eq!(bob.get("soup").unwrap_err(), no_such_resource("soup", "bob"));
+}
+
+#[test]
+fn on_request_may_share_on_the_spot() {
+    let kitchen = kitchen();
+    let options = PeerOptions::new().on_request(|ada, by, name| {
+        ada.share(name, format!("fresh for {by}"))?;
+        Ok(())
+    });
+    kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    for version in 1..=2 {
+        let soup = bob.request("ada", "soup", LONG).unwrap();
+        assert_eq!((soup.bytes(), soup.version()), (&b"fresh for bob"[..], version));
+    }
+}
+
+#[test]
+fn on_request_is_asked_also_for_what_is_not_held() {
+    let kitchen = kitchen();
+    let (asked, asks) = crossbeam_channel::unbounded();
+    let options = PeerOptions::new().on_request(move |ada, by, name| {
+        asked.send((ada.name().to_owned(), by.to_owned(), name.to_owned()))?;
+        Ok(())
+    });
+    kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    assert_eq!(bob.request("ada", "soup", LONG).unwrap_err(), no_such_resource("soup", "ada"));
+    assert_eq!(asks.try_iter().collect::<Vec<_>>(), [("ada".into(), "bob".into(), "soup".into())]);
+}
+
+#[test]
+fn a_panic_of_on_request_is_told_and_the_peer_lives_on() {
+    let kitchen = kitchen();
+    let mut is_first = true;
+    let options = PeerOptions::new().on_request(move |_, _, _| match std::mem::take(&mut is_first) {
+        true => panic!("the pot is hot"),
+        false => Ok(()),
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    ada.share("soup", "tomato").unwrap();
+    assert_eq!(bob.request("ada", "soup", LONG).unwrap_err(), handler_failed("ada", "the pot is hot"));
+    assert_eq!(bob.request("ada", "soup", LONG).unwrap().bytes(), b"tomato");
+}
+
+#[test]
+fn a_request_gets_exactly_the_bytes_of_one_share() {
+    let (_kitchen, ada, bob) = ada_and_bob();
+    let body = |version: u64| vec![version as u8; 2000 + version as usize % 7];
+    ada.share("soup", body(1)).unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    thread::scope(|scope| {
+        let (over, ada) = (Arc::clone(&is_over), &ada);
+        thread::Builder::new()
+            .spawn_scoped(scope, move || {
+                for version in 2.. {
+                    assert_eq!(ada.share("soup", body(version)).unwrap().version(), version);
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            })
+            .unwrap();
+        let mut last = 0;
+        for _ in 0..5_000 {
+            let soup = bob.request("ada", "soup", NOW);
+            // Whatever goes wrong, the other thread must end.
+            let whole = soup.map(|soup| (soup.version(), soup.bytes() == body(soup.version())));
+            match whole {
+                Ok((version, true)) if version >= last => last = version,
+                other => {
+                    is_over.store(true, Ordering::Relaxed);
+                    panic!("after version {last}: {other:?}");
+                }
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
