@@ -5,6 +5,7 @@ mod close;
 mod closing_calls;
 mod events;
 mod exchange;
+mod fairness;
 mod fetch;
 mod handlers;
 mod inbox;
