@@ -1,4 +1,30 @@
-#![doc = include_str!("../README.md")]
+//! Peers share named, versioned, immutable resources with one another, and no server stands between them.
+//!
+//! A [`PeerSystem`] is a set of [`Peer`]s: named OS threads, each with a mailbox and a shelf of [`Resource`]s. Whoever has received a
+//! resource serves it. Calls are synchronous, may be made from any thread and from any handler, and name the other peer.
+//!
+//! ```
+//! use potluck::PeerSystem;
+//! use std::time::Duration;
+//!
+//! # fn main() -> potluck::Result<()> {
+//! let kitchen = PeerSystem::open("kitchen")?;
+//! let (ada, bob) = (kitchen.spawn("ada")?, kitchen.spawn("bob")?);
+//! ada.share("soup", "tomato")?;
+//! let soup = bob.request("ada", "soup", Duration::from_secs(1))?;
+//! assert_eq!(soup.bytes(), b"tomato");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - One's own shelf: [`Peer::share`], [`Peer::unshare`], [`Peer::get`], [`Peer::resources`].
+//! - From another peer, or from any: [`Peer::request`], [`Peer::fetch`]; to another: [`Peer::offer`]; both ways:
+//!   [`Peer::exchange`]; all at once: [`PeerSystem::mingle`].
+//! - Messages: [`Peer::tell`], [`Peer::ask`], [`Peer::receive`], [`Message::reply`].
+//! - What a peer does by itself: [`PeerOptions`]. What happens: [`PeerSystem::events`].
+//!
+//! The README says what is promised; ARCHITECTURE.md how it is kept.
+
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 
 mod call;
@@ -29,6 +55,11 @@ mod worker;
 #[cfg(feature = "capi")]
 #[doc(hidden)]
 pub mod ffi;
+
+/// The README's program is a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use bytes::Bytes;
 

@@ -61,3 +61,14 @@ fn every_dependency_of_the_default_build_is_explained() {
     }
     assert_eq!(count, 5, "the README says how many");
 }
+
+#[test]
+fn a_missing_tool_is_a_message_that_names_it() {
+    for (variable, target) in [("CARGO", "need-rust"), ("CC", "need-c"), ("PYTHON", "need-python")] {
+        let mut make = std::process::Command::new("make");
+        make.args(["--no-print-directory", target, &format!("{variable}=no-such-tool")]).current_dir(ROOT);
+        let output = make.output().expect("there is a make");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains("no-such-tool") && error.contains("install"), "{error}");
+    }
+}
