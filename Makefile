@@ -8,6 +8,8 @@ LIB_DIR := target/release
 VENV := target/venv
 DEMO_FOLDERS := src include examples c-examples python tests benches
 export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
+# The demo shares this folder's files: running it must not make new ones.
+export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help demo test lib header bench lint check clean need-rust need-c need-python
 

@@ -493,7 +493,8 @@ typedef potluck_status_t (*potluck_on_offer_fn)(struct potluck_peer_t peer,
 
 /**
  * Is told of each resource that the peer `from` has put on the peer's shelf by offer or exchange, in that order; on the peer's
- * thread. `from` and `received` are borrowed until it returns. Must not throw or longjmp.
+ * thread. `from` and `received` are borrowed until it returns. It has failed if it called `potluck_set_error`. Must not throw
+ * or longjmp.
  */
 typedef void (*potluck_on_received_fn)(struct potluck_peer_t peer,
                                        const char *from,
@@ -501,7 +502,8 @@ typedef void (*potluck_on_received_fn)(struct potluck_peer_t peer,
                                        void *user_data);
 
 /**
- * Runs last of all when the peer closes, on its thread. Must not throw or longjmp.
+ * Runs last of all when the peer closes, on its thread. It has failed if it called `potluck_set_error`. Must not throw or
+ * longjmp.
  */
 typedef void (*potluck_on_stop_fn)(struct potluck_peer_t peer, void *user_data);
 

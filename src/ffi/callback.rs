@@ -56,7 +56,8 @@ pub type potluck_on_offer_fn = Option<
 >;
 
 /// Is told of each resource that the peer `from` has put on the peer's shelf by offer or exchange, in that order; on the peer's
-/// thread. `from` and `received` are borrowed until it returns. Must not throw or longjmp.
+/// thread. `from` and `received` are borrowed until it returns. It has failed if it called `potluck_set_error`. Must not throw
+/// or longjmp.
 pub type potluck_on_received_fn = Option<
     unsafe extern "C-unwind" fn(
         peer: potluck_peer_t,
@@ -66,7 +67,8 @@ pub type potluck_on_received_fn = Option<
     ),
 >;
 
-/// Runs last of all when the peer closes, on its thread. Must not throw or longjmp.
+/// Runs last of all when the peer closes, on its thread. It has failed if it called `potluck_set_error`. Must not throw or
+/// longjmp.
 pub type potluck_on_stop_fn = Option<unsafe extern "C-unwind" fn(peer: potluck_peer_t, user_data: *mut c_void)>;
 
 /// Frees the user data of a peer's callbacks: exactly once, after the last of them, on the peer's thread; when spawning
@@ -204,7 +206,7 @@ pub(super) fn handlers(options: &potluck_peer_options_t, user_data: UserData, id
             let (peer, from, id) = (callbacks.peer(peer), c_text(from), potluck_resource_t { id: received.id });
             let data = callbacks.user_data.data;
             // SAFETY: the caller of spawn promises that the function may be called so, on the peer's thread.
-            foreign(|| unsafe { function(peer, from.as_ptr(), id, data) });
+            fail_if_told(foreign(|| unsafe { function(peer, from.as_ptr(), id, data) }));
         });
     }
     // There with or without a callback, so that the user data lives until the last handler has run.
@@ -213,9 +215,17 @@ pub(super) fn handlers(options: &potluck_peer_options_t, user_data: UserData, id
         let peer = callbacks.peer(peer);
         if let Some(function) = on_stop {
             // SAFETY: the caller of spawn promises that the function may be called so, on the peer's thread.
-            foreign(|| unsafe { function(peer, callbacks.user_data.data) });
+            fail_if_told(foreign(|| unsafe { function(peer, callbacks.user_data.data) }));
         }
     })
+}
+
+/// A callback that returns nothing has failed if it gave a text: the peer's thread takes this for a panic of the handler.
+fn fail_if_told(((), text): ((), Option<String>)) {
+    if let Some(text) = text {
+        // Not a panic, which the hook would print.
+        std::panic::resume_unwind(Box::new(text));
+    }
 }
 
 fn vote((status, text): (potluck_status_t, Option<String>)) -> HandlerResult {

@@ -64,7 +64,9 @@ static potluck_status_t on_offer(potluck_peer_t peer, const char *from, potluck_
 static void on_received(potluck_peer_t peer, const char *from, potluck_resource_t received, void *user_data) {
   (void)peer;
   ((kitchen_book *)user_data)->received++;
-  CHECK(strcmp(from, "bob") == 0 && holds(received, "gift"));
+  CHECK(strcmp(from, "bob") == 0);
+  if (holds(received, "bomb")) OK(potluck_set_error("it ticks"));
+  else CHECK(holds(received, "gift"));
 }
 
 static void on_stop(potluck_peer_t peer, void *user_data) {
@@ -129,6 +131,24 @@ static void keeps_a_message(potluck_peer_t bob, kitchen_book *book) {
   EXPECT(POTLUCK_E_INVALID_HANDLE, potluck_message_reply(book->kept, "now", 3));
 }
 
+/* A callback that returns nothing says by its text that it failed. */
+static void fails_in_silence(potluck_system_t kitchen, potluck_peer_t bob, kitchen_book *book) {
+  potluck_events_t events;
+  potluck_event_t event;
+  event.struct_size = sizeof event;
+  OK(potluck_system_events(kitchen, 16, &events));
+  OK(potluck_peer_share(bob, "parcel", "bomb", 4, NULL));
+  OK(potluck_peer_offer(bob, "ada", "parcel", TIMEOUT_MS));
+  do {
+    OK(potluck_events_next(events, TIMEOUT_MS, &event));
+  } while (event.kind != POTLUCK_EVENT_HANDLER_FAILED);
+  CHECK(strcmp(event.peer, "ada") == 0 && strcmp(event.other, "bob") == 0 && strcmp(event.text, "it ticks") == 0);
+  CHECK(event.reason == POTLUCK_E_HANDLER_FAILED);
+  OK(potluck_events_close(events));
+  OK(potluck_peer_ask(bob, "ada", "taste", NULL, 0, TIMEOUT_MS, NULL));
+  CHECK(book->received == 2);
+}
+
 static void votes(potluck_peer_t bob, kitchen_book *book) {
   potluck_resource_t got;
   EXPECT_TEXT(POTLUCK_E_REFUSED, "it is secret", potluck_peer_request(bob, "ada", "secret", TIMEOUT_MS, &got));
@@ -170,6 +190,7 @@ int main(void) {
   asks(bob, &book);
   keeps_a_message(bob, &book);
   votes(bob, &book);
+  fails_in_silence(kitchen, bob, &book);
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_set_error("not in a callback"));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_receive(ada, 0, &(potluck_message_t){0}));
 

@@ -1,0 +1,100 @@
+"""potluck: peers share named, versioned, immutable resources with one another; no server stands between them.
+
+    with potluck.PeerSystem("kitchen") as kitchen:
+        ada, bob = kitchen.spawn("ada"), kitchen.spawn("bob")
+        ada.share("soup", b"tomato")
+        soup = bob.request("ada", "soup", timeout=1.0)
+        assert (bytes(soup), soup.origin, soup.version) == (b"tomato", "ada", 1)      # soup.view: memoryview, no copy
+
+A peer is a named thread of the library with a mailbox and a shelf of resources; what it has received, it serves. Handlers run
+on its thread. Errors are exceptions under PotluckError and under the built-in that fits. Timeouts are float seconds, None
+waits for ever; the GIL is free while a call waits, but Ctrl-C takes effect only at the end of the call.
+
+The library is the one that the environment variable POTLUCK_LIBRARY names, else libpotluck.so.1 or libpotluck.so beside this
+file.
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    AbiMismatch,
+    Ambiguous,
+    Canceled,
+    Closed,
+    Deadlock,
+    Denied,
+    Forked,
+    Full,
+    HandlerFailed,
+    Internal,
+    InvalidArgument,
+    InvalidHandle,
+    InvalidName,
+    LimitReached,
+    NameTaken,
+    NoReply,
+    NoSuchPeer,
+    NoSuchResource,
+    OutcomeUnknown,
+    Panic,
+    PeerClosed,
+    PotluckError,
+    Refused,
+    TimedOut,
+    TooLarge,
+    UnknownMessage,
+    Unreachable,
+    Unsupported,
+    VersionConflict,
+)
+from .event import Event, EventKind, EventReader
+from .message import Message
+from .peer import Ended, Peer
+from .resource import Resource, ResourceInfo
+from .system import NO_LIMIT, Holder, Mingled, PeerSystem
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NO_LIMIT",
+    "AbiMismatch",
+    "Ambiguous",
+    "Canceled",
+    "Closed",
+    "Deadlock",
+    "Denied",
+    "Ended",
+    "Event",
+    "EventKind",
+    "EventReader",
+    "Forked",
+    "Full",
+    "HandlerFailed",
+    "Holder",
+    "Internal",
+    "InvalidArgument",
+    "InvalidHandle",
+    "InvalidName",
+    "LimitReached",
+    "Message",
+    "Mingled",
+    "NameTaken",
+    "NoReply",
+    "NoSuchPeer",
+    "NoSuchResource",
+    "OutcomeUnknown",
+    "Panic",
+    "Peer",
+    "PeerClosed",
+    "PeerSystem",
+    "PotluckError",
+    "Refused",
+    "Resource",
+    "ResourceInfo",
+    "TimedOut",
+    "TooLarge",
+    "UnknownMessage",
+    "Unreachable",
+    "Unsupported",
+    "VersionConflict",
+]

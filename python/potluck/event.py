@@ -1,0 +1,104 @@
+"""Events: what a system reports. Values; they carry names, versions, sizes and reasons, never a body."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Optional
+
+from . import _ffi
+from .errors import BY_STATUS, Closed, PotluckError
+
+__all__ = ["Event", "EventKind", "EventReader"]
+
+
+class EventKind(enum.Enum):
+    """What happened."""
+
+    JOINED = 1
+    """`peer` is there now, or was there when the reader began."""
+    LEFT = 2
+    """`peer` is gone."""
+    REQUESTED = 3
+    """`peer` gave resource `name` to `other`, who requested it."""
+    RECEIVED = 4
+    """Resource `name` came onto the shelf of `peer` from `other`'s."""
+    UNKNOWN_MESSAGE = 5
+    """`peer` does not know messages of kind `name`, sent by `other`."""
+    DEAD_LETTER = 6
+    """A message of kind `name` from `other` to `peer` that no handler will see, for `reason`."""
+    HANDLER_FAILED = 7
+    """A handler of `peer` failed on what came from `other`: `text` says how."""
+    MISSED = 8
+    """The reader fell behind here: it missed `size` events."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a system."""
+
+    kind: EventKind
+    peer: str
+    """Whom it happened to."""
+    other: str
+    """The other peer, or ""."""
+    name: str
+    """The resource, or the kind of the message, or ""."""
+    version: int
+    """Of the resource; else 0."""
+    size: int
+    """Bytes of the resource or of the message's body; MISSED: how many events; else 0."""
+    reason: Optional[type[PotluckError]]
+    """DEAD_LETTER, HANDLER_FAILED: the class of the error; else None."""
+    text: str
+    """One line of text, cut to fit, or ""."""
+
+
+class EventReader:
+    """Reads what happens in a system, from the moment when it was made; begins with a JOINED for every peer that is there.
+
+    A reader that falls behind gets one MISSED with how many; nobody waits for it. May be used from several threads; each event
+    goes to one of them. Iterating over it waits for each next event and ends when it is closed, or the system has ended.
+    """
+
+    __slots__ = ("__weakref__", "_owner")
+
+    def __init__(self, id: int) -> None:
+        # Made by PeerSystem.events only.
+        self._owner = _ffi.Owner(id, _ffi.events_close)
+
+    def next(self, timeout: Optional[float] = 10.0) -> Event:
+        """The next event, waiting for it up to `timeout` seconds; None waits for ever.
+
+        Raises TimedOut, and Closed when the reader is closed, or the system has ended and all is read.
+        """
+        info = _ffi.events_next(self._owner.id, timeout)
+        reason = BY_STATUS.get(info.reason)
+        kind = EventKind(info.kind)
+        return Event(kind, info.peer, info.other, info.name, info.version, info.size, reason, info.text)
+
+    def close(self) -> None:
+        """Ends the reader; who waits in next() gets Closed. Does not block. Again: nothing."""
+        _ffi.events_close(self._owner.id)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        try:
+            return self.next(None)
+        except Closed:
+            raise StopIteration from None
+
+    def __enter__(self) -> EventReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
