@@ -57,6 +57,8 @@ impl After {
     /// Lets calls go on whose own tells are finished.
     pub(crate) fn go_on(&mut self, calls: Vec<Arc<Operation>>) {
         for call in calls {
+            // The handler that it waited for has returned.
+            call.wait.unlink();
             call.route.lock().is_in_order = true;
             self.place.push_back(call);
         }
@@ -297,8 +299,8 @@ fn carry_at_once(
     if !must_wait && verb.only_reads() {
         return commit_unseen(caller, target, verb, name, after);
     }
-    // On the target's own thread, to wait for another of its handlers would be a ring of one; in its handler, the turn
-    // that an operation needs is there already.
+    // On the target's own thread, to wait for another of its handlers would be a ring of one, whatever the deadline; in its
+    // handler, the turn that an operation needs is there already.
     if must_wait && runs(target) {
         return Some(Err(target.deadlock()));
     }
@@ -344,7 +346,7 @@ fn wait_out(operation: Arc<Operation>, deadline: Deadline, after: &mut After) ->
     let caller = Arc::clone(&operation.caller);
     let result = block(Some(&caller), &operation, |it| &it.wait, deadline, |_| Error::TimedOut, after);
     if !matches!(operation.wait.ended(), Some((_, Cause::Answered))) {
-        unlink(&operation);
+        unlist(&operation);
     }
     result
 }
@@ -355,27 +357,32 @@ fn place(operation: Arc<Operation>, after: &mut After) {
         let route = operation.route.lock();
         (Arc::clone(&route.target), route.is_in_order)
     };
-    let in_ring = operation.runs_on.as_ref().is_some_and(|own| own.is(&target));
     let unfinished = if is_in_order { None } else { operation.caller.told.unfinished(target.id) };
     if let Some((pair, told)) = unfinished {
-        if in_ring {
-            return conclude(&operation, &target, Err(target.deadlock()), after);
-        }
-        match target.desk.await_finish(pair, told, Arc::clone(&operation)) {
-            Waits::Yes => return unlink_if_ended(&operation),
+        match target.desk.await_finish(Arc::clone(&pair), told, Arc::clone(&operation)) {
+            Waits::Yes => {
+                let link = operation.link(&target, || pair.has_finished(told));
+                // Not there any more: the tells are finished, and whoever found that moves it on.
+                if let Err(ring) = link
+                    && target.desk.remove(|other| Arc::ptr_eq(other, &operation))
+                {
+                    return conclude(&operation, &target, Err(ring), after);
+                }
+                return unlist_if_ended(&operation);
+            }
             Waits::Closed(_) => return conclude(&operation, &target, Err(target.peer_closed()), after),
             Waits::Over(_) => {}
         }
     }
     if operation.verb.needs(target.hears) {
-        if in_ring {
-            return conclude(&operation, &target, Err(target.deadlock()), after);
+        if let Err(ring) = operation.link(&target, || false) {
+            return conclude(&operation, &target, Err(ring), after);
         }
         return match target.desk.post(target.mailbox.newest(), Arc::clone(&operation)) {
             Waits::Closed(_) => conclude(&operation, &target, Err(target.peer_closed()), after),
             _ => {
                 target.mailbox.bell().ring();
-                unlink_if_ended(&operation);
+                unlist_if_ended(&operation);
             }
         };
     }
@@ -387,21 +394,21 @@ fn place(operation: Arc<Operation>, after: &mut After) {
             perform(operation, &target, after);
             target.turn.free(&mut |operation| perform(operation, &target, after));
         }
-        Entered::InLine => unlink_if_ended(&operation),
+        Entered::InLine => unlist_if_ended(&operation),
         Entered::Closed(_) => conclude(&operation, &target, Err(target.peer_closed()), after),
     }
     after.release_operation(operation);
 }
 
 /// Whoever gave it up may have looked for it before it was placed.
-fn unlink_if_ended(operation: &Arc<Operation>) {
+fn unlist_if_ended(operation: &Arc<Operation>) {
     if !operation.wait.is_open() {
-        unlink(operation);
+        unlist(operation);
     }
 }
 
 /// Takes an operation that has ended out of where it waited.
-fn unlink(operation: &Arc<Operation>) {
+fn unlist(operation: &Arc<Operation>) {
     let target = operation.target();
     target.turn.remove(|other| Arc::ptr_eq(other, operation));
     target.desk.remove(|other| Arc::ptr_eq(other, operation));
@@ -450,6 +457,7 @@ pub(crate) fn conclude(
             route.target = next;
             route.is_in_order = false;
             drop(route);
+            operation.wait.unlink();
             after.place.push_back(Arc::clone(operation));
             return;
         }

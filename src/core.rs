@@ -5,7 +5,7 @@
 //!
 //! 1. two shelves, in the order of the peers' ids;
 //! 2. the feed, then a reader's ring;
-//! 3. leaves, under which nothing is taken: the registry's, a desk's, a mailbox's lines, a turn's line, `told`, waits.
+//! 3. leaves, under which nothing is taken: the registry's, a desk's, a mailbox's lines, a turn's line, `told`, waits, links.
 //!
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
@@ -21,6 +21,7 @@ use crate::mailbox::Mailbox;
 use crate::name;
 use crate::registry::Registry;
 use crate::resource::Resource;
+use crate::ring::Place;
 use crate::shelf::Shelf;
 use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::turn::{Interrupt, Pair, Turn, Wait, Waits};
@@ -117,6 +118,11 @@ impl PeerCore {
 
     pub(crate) fn peer_closed(&self) -> Error {
         Error::PeerClosed { peer: self.name.to_string() }
+    }
+
+    /// Where it is in a walk along waits.
+    pub(crate) fn place(&self) -> Place {
+        Place { key: std::ptr::from_ref(self) as usize, name: Arc::clone(&self.name) }
     }
 
     /// The ring of one that a handler would close by waiting for its own peer.
@@ -230,7 +236,7 @@ impl Life {
 pub(crate) struct Operation {
     pub(crate) wait: Wait<Option<Resource>>,
     pub(crate) caller: Arc<PeerCore>,
-    /// The peer on whose thread it waits, which cannot run another handler meanwhile.
+    /// The peer on whose thread it waits, which cannot run another handler meanwhile: where its links come from.
     pub(crate) runs_on: Option<Arc<PeerCore>>,
     pub(crate) verb: Verb,
     pub(crate) name: Arc<str>,
@@ -272,6 +278,11 @@ impl Verb {
 }
 
 impl Operation {
+    /// Makes its wait a link to `target`, if it waits in a handler.
+    pub(crate) fn link(&self, target: &PeerCore, is_over: impl FnOnce() -> bool) -> Result<()> {
+        self.runs_on.as_ref().map_or(Ok(()), |own| self.wait.link(&own.place(), &target.place(), is_over))
+    }
+
     pub(crate) fn target(&self) -> Arc<PeerCore> {
         Arc::clone(&self.route.lock().target)
     }

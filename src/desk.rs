@@ -141,14 +141,16 @@ impl<O: Clone> Desk<O> {
         self.papers.lock().in_hand.take()
     }
 
-    /// Takes out a call that was given up.
-    pub(crate) fn remove(&self, is: impl Fn(&O) -> bool) {
+    /// Takes out a call that was given up; false if it was not here.
+    pub(crate) fn remove(&self, is: impl Fn(&O) -> bool) -> bool {
         let mut papers = self.papers.lock();
+        let len = papers.awaiting.len() + papers.operations.len();
         papers.awaiting.retain(|waiting| !is(&waiting.call));
         self.awaiting_len.store(papers.awaiting.len(), Ordering::SeqCst);
         let before = papers.operations.len();
         papers.operations.retain(|(_, operation)| !is(operation));
         self.work_len.fetch_sub(before - papers.operations.len(), Ordering::SeqCst);
+        papers.awaiting.len() + papers.operations.len() < len
     }
 
     /// Refuses calls from now on and gives back those that wait. Notes stay, to be told before the end.

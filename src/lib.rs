@@ -44,6 +44,7 @@ mod random;
 mod reader;
 mod registry;
 mod resource;
+mod ring;
 mod shelf;
 mod signals;
 mod sync;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::call::{After, block};
-use crate::core::{PeerCore, runs};
+use crate::core::{PeerCore, running, runs};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -32,13 +32,16 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, ti
         Err(NotSent::Full(Letter::Tell(tell))) if !deadline.is_now() => tell,
         Err(why) => return Err(not_sent(caller, &target, why, size)),
     };
-    if target.hears.messages && runs(&target) {
-        // Only the handler that this is called from could make the room.
-        return Err(target.deadlock());
-    }
     let parcel = Arc::new(Parcel::new(tell));
     if !target.mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))) {
         return Err(closed_to(caller, &target));
+    }
+    if let (true, Some(own)) = (target.hears.messages, running())
+        && let Err(ring) = parcel.wait.link(&own.place(), &target.place(), || false)
+        && parcel.wait.claim(Cause::TimedOut).is_some()
+    {
+        target.mailbox.leave_line(&Waiting::Tell(parcel));
+        return Err(ring);
     }
     let late = |_| Error::Full { peer: target.name.to_string() };
     let result = block(Some(caller), &parcel, |it| &it.wait, deadline, late, &mut After::new());
@@ -66,14 +69,24 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
         });
     }
     let ask = Arc::new(Ask::new(Arc::clone(&caller.name), kind.into(), body));
+    if let (true, Some(own)) = (target.hears.messages, running()) {
+        if let Some(why @ (NoRoom::Closed | NoRoom::TooLarge)) = target.mailbox.why_not(size) {
+            return Err(no_room(caller, &target, &why, size));
+        }
+        ask.wait.link(&own.place(), &target.place(), || false)?;
+    }
     match target.mailbox.try_send(Letter::Ask(Arc::clone(&ask))) {
         Ok(()) => {}
         Err(NotSent::Full(_)) => {
             if !target.mailbox.wait_for_room(Waiting::Ask(Arc::clone(&ask))) {
+                ask.wait.unlink();
                 return Err(closed_to(caller, &target));
             }
         }
-        Err(why) => return Err(not_sent(caller, &target, why, size)),
+        Err(why) => {
+            ask.wait.unlink();
+            return Err(not_sent(caller, &target, why, size));
+        }
     }
     let late = |phase| match phase {
         Phase::Waiting => Error::Full { peer: target.name.to_string() },

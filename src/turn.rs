@@ -41,6 +41,8 @@
 //! | claimed | one thread has the sole right to say how it ends; the word keeps from which phase, and why | done |
 //! | done | the result is there, the waiting thread has been unparked | |
 //!
+//! The word also says whether the wait is a link in [`crate::ring`]; whoever claims it removes the link, before the waiter wakes.
+//!
 //! Every end is one `claim`: the commit of an operation (under both shelf locks), an answer, a deadline, a close. Who comes
 //! second finds it claimed and does nothing. A thread whose deadline passes and that fails to claim waits the short rest.
 
@@ -48,8 +50,10 @@ use std::collections::VecDeque;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::ring::{self, Place};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU8, AtomicU64, Mutex, OnceLock, Ordering, Thread, current_thread, park, park_timeout,
+    Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, current_thread, park,
+    park_timeout,
 };
 
 const FREE: u8 = 0;
@@ -278,7 +282,7 @@ pub(crate) enum Phase {
 pub(crate) enum Cause {
     /// What it waited for: an answer, a commit, room, a refusal.
     Answered = 0,
-    /// Its own deadline.
+    /// Its own deadline, or a ring that it would have closed.
     TimedOut = 1,
     /// The close of the peer that it acts as, or on whose thread it waits.
     Closed = 2,
@@ -289,7 +293,8 @@ pub(crate) enum Cause {
 const PHASE: u8 = 0b11;
 const CLAIMED: u8 = 0b100;
 const DONE: u8 = 0b1000;
-const CAUSE_SHIFT: u8 = 4;
+const LINKED: u8 = 0b1_0000;
+const CAUSE_SHIFT: u8 = 5;
 
 impl Phase {
     fn of(word: u8) -> Phase {
@@ -318,24 +323,56 @@ pub(crate) struct Wait<T> {
     /// Written by the one who claimed, before `DONE`; taken by the one who waits, after it.
     result: Mutex<Option<Result<T>>>,
     thread: Thread,
+    /// Whose link it is, while `LINKED`; changed under the lock of the ring.
+    linked: AtomicUsize,
 }
 
 impl<T> Wait<T> {
     /// A wait of the calling thread.
     pub(crate) fn new() -> Wait<T> {
-        Wait { word: AtomicU8::new(0), result: Mutex::new(None), thread: current_thread() }
+        Wait { word: AtomicU8::new(0), result: Mutex::new(None), thread: current_thread(), linked: AtomicUsize::new(0) }
     }
 
     /// Moves an ask on, unless it has been claimed.
     pub(crate) fn step(&self, from: Phase, to: Phase) -> bool {
-        self.word.compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.change(|word| (word & CLAIMED == 0 && Phase::of(word) == from).then_some(word & !PHASE | to as u8))
+            .is_some()
+    }
+
+    /// Makes it a link from the thread that waits to the peer it waits for, unless `is_over` or it has been claimed. Gives the
+    /// names on the ring that this would close.
+    pub(crate) fn link(&self, from: &Place, to: &Place, is_over: impl FnOnce() -> bool) -> Result<()> {
+        let mark = || {
+            self.linked.store(from.key, Ordering::SeqCst);
+            self.change(|word| (word & CLAIMED == 0).then_some(word | LINKED)).is_some()
+        };
+        ring::link(from, to, is_over, mark).map_err(|ring| Error::Deadlock { ring })
+    }
+
+    /// It waits on, but no longer for that peer's handler.
+    pub(crate) fn unlink(&self) {
+        if self.word.load(Ordering::SeqCst) & LINKED != 0 {
+            // Who claims it meanwhile removes the link.
+            let is_linked = |word: u8| word & (LINKED | CLAIMED) == LINKED;
+            ring::unlink(self.linked.load(Ordering::SeqCst), || {
+                self.change(|word| is_linked(word).then_some(word & !LINKED)).is_some()
+            });
+        }
+    }
+
+    /// Changes the word, and gives what it was; `None` if `to` refuses.
+    fn change(&self, to: impl Fn(u8) -> Option<u8>) -> Option<u8> {
+        self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, to).ok()
     }
 
     /// Takes the sole right to end it, or `None` if somebody else has it. Tells how far it had come.
     pub(crate) fn claim(&self, cause: Cause) -> Option<Phase> {
         let claimed = CLAIMED | (cause as u8) << CAUSE_SHIFT;
-        let claim = |word: u8| (word & CLAIMED == 0).then_some(word | claimed);
-        self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim).ok().map(Phase::of)
+        let word = self.change(|word| (word & CLAIMED == 0).then_some(word | claimed))?;
+        if word & LINKED != 0 {
+            ring::unlink(self.linked.load(Ordering::SeqCst), || true);
+        }
+        Some(Phase::of(word))
     }
 
     /// By the one who claimed: gives the result and wakes the thread.

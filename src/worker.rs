@@ -114,6 +114,10 @@ impl Worker {
             bury(&self.core, letter, after);
             return self.core.mailbox.release(size);
         }
+        let ask = match &letter {
+            Letter::Ask(ask) => Some(Arc::clone(ask)),
+            Letter::Tell(_) => None,
+        };
         let opened = open(&self.core, letter, after);
         self.core.mailbox.release(size);
         let (Some((message, pair)), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
@@ -135,6 +139,10 @@ impl Worker {
         }
         // An ask that is neither answered nor kept is answered by this.
         drop_user_data(message);
+        if let Some(ask) = ask {
+            // One that was kept waits on, but not for a handler of this peer.
+            ask.wait.unlink();
+        }
         if let Some(pair) = pair {
             pair.finish();
             after.go_on(self.core.desk.finished());

@@ -18,6 +18,7 @@ mod offer;
 mod order;
 mod receipts;
 mod request;
+mod rings;
 mod room;
 mod shelf;
 mod shutdown;
