@@ -11,13 +11,14 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header bench lint check clean need-rust need-c need-python
+.PHONY: help demo test lib header soak bench lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
 	@echo 'make test    all tests: Rust, C, Python'
 	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
 	@echo 'make header  include/potluck.h anew'
+	@echo 'make soak    random calls of all kinds for SOAK_MINUTES (10), seeded by SOAK_SEED'
 	@echo 'make bench   what a request costs, beside a floor in the same run'
 	@echo 'make lint    format, clippy, docs: warnings are errors'
 	@echo 'make check   all that CI runs'
@@ -57,6 +58,10 @@ $(VENV)/ready: python/requirements-test.txt | need-python
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r python/requirements-test.txt
 	@touch $@
+
+SOAK_MINUTES ?= 10
+soak: need-rust
+	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --release --test behaviour stress -- --nocapture
 
 bench: need-rust
 	$(CARGO) bench --bench request

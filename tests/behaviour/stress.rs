@@ -1,6 +1,6 @@
 //! Random calls of all kinds at once, while peers come and go; at the end nothing is lost and nothing is left.
 //!
-//! `POTLUCK_STRESS_SEED` repeats the random numbers (not the interleaving), `POTLUCK_STRESS_MS` says how long it runs.
+//! `make soak` runs it for `SOAK_MINUTES`; `SOAK_SEED` repeats the random numbers, though not the interleaving.
 
 use std::env;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use crate::support::{LONG, NOW, host, kitchen};
 const NAMES: [&str; 5] = ["ada", "bob", "eve", "joe", "zoe"];
 const RESOURCES: [&str; 3] = ["soup", "bread", "cake"];
 const THREADS: u64 = 4;
+/// Without `SOAK_MINUTES`.
+const SHORT_RUN: Duration = Duration::from_secs(2);
 
 /// The numbers of splitmix64.
 struct Random(u64);
@@ -159,9 +161,9 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn whatever_happens_every_accepted_tell_is_handled_or_a_dead_letter_and_the_end_comes() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = number("POTLUCK_STRESS_SEED").unwrap_or(now);
-    let lasting = Duration::from_millis(number("POTLUCK_STRESS_MS").unwrap_or(2_000));
-    println!("POTLUCK_STRESS_SEED={seed}");
+    let seed = number("SOAK_SEED").unwrap_or(now);
+    let lasting = number("SOAK_MINUTES").map_or(SHORT_RUN, |minutes| Duration::from_secs(60 * minutes));
+    println!("SOAK_SEED={seed}");
     let system = kitchen();
     let events = system.events(100_000_000).unwrap();
     let peers = NAMES.map(|name| system.spawn(name).unwrap()).to_vec();

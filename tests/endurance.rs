@@ -1,0 +1,108 @@
+//! What must not grow, however often it is done: memory, threads, descriptors.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use potluck::{Ended, Error, PeerOptions, PeerSystem};
+
+const LONG: Duration = Duration::from_secs(20);
+const CYCLES: usize = 10_000;
+const ASKS: u64 = 1_000_000;
+const CALLERS: u64 = 8;
+/// What the allocator may keep of what it was given back.
+const SLACK_KIB: u64 = 8 << 10;
+
+/// The tests measure the process, so they take turns.
+static ALONE: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel says so");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+fn entries(folder: &str) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+/// Threads that were joined may be listed for an instant.
+fn assert_threads(expected: usize) {
+    let deadline = Instant::now() + LONG;
+    while entries("/proc/self/task") > expected {
+        assert!(Instant::now() < deadline, "{} threads, not {expected}", entries("/proc/self/task"));
+        thread::yield_now();
+    }
+}
+
+fn open_exchange_close() {
+    let system = PeerSystem::open("kitchen").unwrap();
+    let options = PeerOptions::new().on_message(|_, message| Ok(message.reply("yes")?)).on_received(|_, _, _| {});
+    let (ada, bob) = (system.spawn_with("ada", options).unwrap(), system.spawn("bob").unwrap());
+    ada.share("soup", "tomato").unwrap();
+    bob.share("soup", "potato").unwrap();
+    assert_eq!(bob.exchange("ada", "soup", LONG).unwrap().bytes(), b"tomato");
+    assert_eq!(bob.ask("ada", "good?", "", LONG).unwrap().bytes(), b"yes");
+    assert_eq!(system.shutdown(LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn ten_thousand_systems_opened_and_shut_down_leave_nothing() {
+    let _alone = ALONE.lock();
+    (0..500).for_each(|_| open_exchange_close());
+    let (memory, threads, descriptors) = (resident_kib(), entries("/proc/self/task"), entries("/proc/self/fd"));
+    (0..CYCLES).for_each(|_| open_exchange_close());
+    let grown = resident_kib().saturating_sub(memory);
+    assert!(grown < SLACK_KIB, "{grown} KiB more than before {CYCLES} cycles");
+    assert_eq!(entries("/proc/self/fd"), descriptors);
+    assert_threads(threads);
+}
+
+#[test]
+fn a_million_asks_that_are_given_up_leave_memory_as_it_was() {
+    let _alone = ALONE.lock();
+    let system = PeerSystem::open("kitchen").unwrap();
+    // Slow enough that hardly any ask is answered in time.
+    let cook = PeerOptions::new().on_message(|_, message| {
+        let end = Instant::now() + Duration::from_micros(50);
+        while Instant::now() < end {
+            std::hint::spin_loop();
+        }
+        Ok(message.reply("late")?)
+    });
+    system.spawn_with("ada", cook).unwrap();
+    let given_up = Arc::new(AtomicU64::new(0));
+    let ask = |asks: u64| {
+        thread::scope(|scope| {
+            for caller in 0..CALLERS {
+                let name = format!("caller{caller}");
+                let (system, given_up) = (&system, Arc::clone(&given_up));
+                let run = move || {
+                    let peer = system.spawn(&name).unwrap();
+                    for _ in 0..asks / CALLERS {
+                        match peer.ask("ada", "good?", vec![7; 1000], Duration::from_micros(10)) {
+                            Err(Error::TimedOut | Error::OutcomeUnknown { .. } | Error::Full { .. }) => {
+                                given_up.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Ok(_) | Err(Error::Canceled) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    assert_eq!(peer.close(LONG), Ok(Ended::Yes));
+                };
+                thread::Builder::new().spawn_scoped(scope, run).unwrap();
+            }
+        });
+    };
+    ask(ASKS / 10);
+    let memory = resident_kib();
+    ask(ASKS);
+    let grown = resident_kib().saturating_sub(memory);
+    let given_up = given_up.load(Ordering::Relaxed);
+    assert!(given_up > ASKS / 2, "only {given_up} were given up");
+    assert!(grown < SLACK_KIB, "{grown} KiB more than before {ASKS} asks");
+    assert_eq!(system.shutdown(LONG), Ok(Ended::Yes));
+}
