@@ -4,6 +4,7 @@
 mod close;
 mod closing_calls;
 mod events;
+mod everywhere;
 mod exchange;
 mod fairness;
 mod fetch;
