@@ -609,6 +609,40 @@ fn emit_received(feed: &mut FeedGuard<'_>, peer: &PeerCore, from: &PeerCore, res
 
 /// Puts a new version of the peer's own on its shelf.
 pub(crate) fn share(peer: &Arc<PeerCore>, name: &str, body: Bytes) -> Result<Resource> {
+    share_where(peer, name, body, |_| Ok(()))
+}
+
+/// The same, only if exactly `expected` is held, or nothing.
+pub(crate) fn share_if(peer: &Arc<PeerCore>, name: &str, body: Bytes, expected: Option<&Resource>) -> Result<Resource> {
+    peer.check_acting()?;
+    if let Some(expected) = expected {
+        check_named("expected", expected, name)?;
+    }
+    share_where(peer, name, body, |held| {
+        let is_expected = match (held, expected) {
+            (Some(held), Some(expected)) => held.is_same(expected),
+            (held, expected) => held.is_none() && expected.is_none(),
+        };
+        if is_expected { Ok(()) } else { Err(Error::VersionConflict { current: held.map_or(0, Resource::version) }) }
+    })
+}
+
+/// Whether a resource that was given for comparison has the name that the call is about: another is never held under it.
+fn check_named(what: &str, resource: &Resource, name: &str) -> Result<()> {
+    if resource.name() == name {
+        return Ok(());
+    }
+    name::check_resource(name)?;
+    Err(Error::InvalidArgument(format!("{what} is a resource {:?}, and the call is about {name:?}", resource.name())))
+}
+
+/// Shares if `agrees` says so of what is held; it is asked under the lock of the shelf.
+fn share_where(
+    peer: &Arc<PeerCore>,
+    name: &str,
+    body: Bytes,
+    agrees: impl FnOnce(Option<&Resource>) -> Result<()>,
+) -> Result<Resource> {
     peer.check_acting()?;
     let (limit, size) = (peer.system.limits.resource_bytes_max, body.len() as u64);
     if size > limit {
@@ -621,8 +655,13 @@ pub(crate) fn share(peer: &Arc<PeerCore>, name: &str, body: Bytes) -> Result<Res
             Some(name) => name,
             None => name::check_resource(name).map(|()| Arc::from(name))?,
         };
+        let agreed = agrees(shelf.get(&name));
         let made = shelf.make(name, Arc::clone(&peer.name), body);
-        let result = if shelf.is_closed() { Err(peer.closed()) } else { shelf.has_room(&made, &peer.name) };
+        let result = match agreed {
+            _ if shelf.is_closed() => Err(peer.closed()),
+            Ok(()) => shelf.has_room(&made, &peer.name),
+            not_agreed => not_agreed,
+        };
         if result.is_ok() {
             put(peer, &mut shelf, &made, &mut after);
         }

@@ -84,6 +84,7 @@ pub(crate) struct Hears {
 pub(crate) struct PeerCore {
     /// Rises with each spawn in the system: the order of spawning and of the shelf locks.
     pub(crate) id: u64,
+    /// Of its own: what is cloned from this one stands for this incarnation, as the origin of what it makes.
     pub(crate) name: Arc<str>,
     pub(crate) system: Arc<SystemCore>,
     pub(crate) hears: Hears,

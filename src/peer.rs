@@ -60,6 +60,34 @@ impl Peer {
         call::share(&self.core, name, body.into())
     }
 
+    /// [`share`](Peer::share), but only if exactly the resource `expected` is held under the name now, or nothing if that is
+    /// `None`. Looking and putting are one step, so that of several writers none overwrites what it has not seen.
+    ///
+    /// The same is held if origin, name and version are the same; a peer spawned again under an old name is another origin.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::VersionConflict`] with the version that is held instead; [`Error::InvalidArgument`] if `expected` has another
+    /// name; and those of [`share`](Peer::share). After an error nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> potluck::Result<()> {
+    /// # use potluck::Error;
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let ada = kitchen.spawn("ada")?;
+    /// let first = ada.share_if("soup", "tomato", None)?;
+    /// ada.share_if("soup", "tomato and salt", Some(&first))?;
+    /// let late = ada.share_if("soup", "tomato and pepper", Some(&first));
+    /// assert_eq!(late.unwrap_err(), Error::VersionConflict { current: 2 });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn share_if(&self, name: &str, body: impl Into<Bytes>, expected: Option<&Resource>) -> Result<Resource> {
+        call::share_if(&self.core, name, body.into(), expected)
+    }
+
     /// Takes a resource off this peer's shelf. Copies that others hold stay.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ pub struct Resource(Arc<Content>);
 
 struct Content {
     name: Arc<str>,
+    /// The name of the peer that made it: the very reference which that peer keeps, so that a peer spawned again under this
+    /// name, or one of another system, is told apart. Nobody else's can lie at the same place as long as this one is held.
     origin: Arc<str>,
     version: u64,
     body: Bytes,
@@ -30,7 +32,8 @@ impl Resource {
         &self.0.name
     }
 
-    /// The peer that made this version.
+    /// The peer that made this version, by name. A peer that is spawned again under an old name is another one to
+    /// [`Peer::share_if`](crate::Peer::share_if).
     pub fn origin(&self) -> &str {
         &self.0.origin
     }
@@ -67,6 +70,17 @@ impl Resource {
     /// The same reference, which is how one shelf's change is told from none.
     pub(crate) fn is(&self, other: &Resource) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Made by the same incarnation of a peer.
+    fn is_from(&self, origin: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.0.origin, origin)
+    }
+
+    /// The same origin, name and version, which name one content; of resources that lie on shelves, so not of answers to asks.
+    pub(crate) fn is_same(&self, other: &Resource) -> bool {
+        self.is(other)
+            || self.is_from(&other.0.origin) && self.version() == other.version() && self.name() == other.name()
     }
 }
 

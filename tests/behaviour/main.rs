@@ -19,6 +19,7 @@ mod order;
 mod receipts;
 mod request;
 mod room;
+mod share_if;
 mod shelf;
 mod shutdown;
 mod stress;
