@@ -172,6 +172,24 @@ pub(crate) fn request(caller: &Arc<PeerCore>, from: &str, name: &str, deadline: 
     request_from(caller, &target, name, deadline)
 }
 
+/// The same, or `None` if `from` holds `than` itself, or an older version of the same origin.
+pub(crate) fn request_newer(
+    caller: &Arc<PeerCore>,
+    from: &str,
+    name: &str,
+    than: &Resource,
+    deadline: Deadline,
+) -> Result<Option<Resource>> {
+    caller.check_acting()?;
+    check_named("than", than, name)?;
+    let target = caller.system.find(from)?;
+    let than = than.edition();
+    if target.is(caller) {
+        return Ok(Some(get(caller, name)?).filter(|held| held.is_newer_than(&than)));
+    }
+    carry(caller, &target, Verb::RequestNewer(than), name, deadline)
+}
+
 pub(crate) fn request_from(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
@@ -567,6 +585,10 @@ fn check(caller: &PeerCore, target: &PeerCore, verb: &Verb, name: &str, mine: &S
     let given = |shelf: &Shelf, peer: &PeerCore| shelf.get(name).cloned().ok_or_else(|| peer.no_such_resource(name));
     let found = match verb {
         Verb::Request | Verb::Fetch => Found { theirs: Some(given(theirs, target)?), mine: None },
+        // What is not newer is not moved, and nothing else happens.
+        Verb::RequestNewer(than) => {
+            Found { theirs: Some(given(theirs, target)?).filter(|given| given.is_newer_than(than)), mine: None }
+        }
         Verb::Offer(resource) => Found { theirs: None, mine: Some(resource.clone()) },
         Verb::Exchange => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
     };

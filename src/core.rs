@@ -20,7 +20,7 @@ use crate::feed::Feed;
 use crate::mailbox::Mailbox;
 use crate::name;
 use crate::registry::Registry;
-use crate::resource::Resource;
+use crate::resource::{Edition, Resource};
 use crate::shelf::Shelf;
 use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::turn::{Interrupt, Pair, Turn, Wait, Waits};
@@ -249,6 +249,8 @@ pub(crate) struct Route {
 #[derive(Clone, Debug)]
 pub(crate) enum Verb {
     Request,
+    /// A request that gives nothing if what is held is not newer than this.
+    RequestNewer(Edition),
     /// A request that goes on to the next holder.
     Fetch,
     /// What the caller held at entry.
@@ -259,13 +261,13 @@ pub(crate) enum Verb {
 impl Verb {
     /// It changes no shelf but the caller's own.
     pub(crate) fn only_reads(&self) -> bool {
-        matches!(self, Verb::Request | Verb::Fetch)
+        matches!(self, Verb::Request | Verb::RequestNewer(_) | Verb::Fetch)
     }
 
     /// Whether it must ask handlers that this peer has.
     pub(crate) fn needs(&self, hears: Hears) -> bool {
         match self {
-            Verb::Request | Verb::Fetch => hears.requests,
+            Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => hears.requests,
             Verb::Offer(_) => hears.offers,
             Verb::Exchange => hears.requests || hears.offers,
         }

@@ -131,6 +131,43 @@ impl Peer {
         call::request(&self.core, from, name, Deadline::after(timeout))
     }
 
+    /// [`request`](Peer::request), but `None` and nothing handed over if `from` holds `than` itself, or an older version of the
+    /// same origin. Then no shelf has changed and no event says anything; whether this peer still holds `than` is not looked at.
+    ///
+    /// A version of another origin counts as newer, whatever its number; a peer spawned again under an old name is another
+    /// origin. An on_request of `from` is asked as for any request. From oneself it is [`get`](Peer::get) by the same rule.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if `than` has another name; otherwise as [`request`](Peer::request).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let (ada, bob) = (kitchen.spawn("ada")?, kitchen.spawn("bob")?);
+    /// let second = Duration::from_secs(1);
+    /// ada.share("soup", "tomato")?;
+    /// let first = bob.request("ada", "soup", second)?;
+    /// assert!(bob.request_newer("ada", "soup", &first, second)?.is_none());
+    /// ada.share("soup", "tomato and salt")?;
+    /// let newer = bob.request_newer("ada", "soup", &first, second)?;
+    /// assert_eq!(newer.map(|newer| newer.version()), Some(2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn request_newer(
+        &self,
+        from: &str,
+        name: &str,
+        than: &Resource,
+        timeout: Duration,
+    ) -> Result<Option<Resource>> {
+        call::request_newer(&self.core, from, name, than, Deadline::after(timeout))
+    }
+
     /// Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or
     /// would close a ring. As [`request`](Peer::request) otherwise.
     ///

@@ -72,6 +72,15 @@ impl Resource {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    pub(crate) fn edition(&self) -> Edition {
+        Edition { origin: Arc::clone(&self.0.origin), version: self.0.version }
+    }
+
+    /// Neither that edition nor an older one of the same origin.
+    pub(crate) fn is_newer_than(&self, than: &Edition) -> bool {
+        !self.is_from(&than.origin) || self.version() > than.version
+    }
+
     /// Made by the same incarnation of a peer.
     fn is_from(&self, origin: &Arc<str>) -> bool {
         Arc::ptr_eq(&self.0.origin, origin)
@@ -82,6 +91,14 @@ impl Resource {
         self.is(other)
             || self.is_from(&other.0.origin) && self.version() == other.version() && self.name() == other.name()
     }
+}
+
+/// Which of all the resources of one name: what a call keeps for comparison, so that it keeps no body alive.
+#[derive(Clone, Debug)]
+pub(crate) struct Edition {
+    /// As in a resource.
+    origin: Arc<str>,
+    version: u64,
 }
 
 impl AsRef<[u8]> for Resource {

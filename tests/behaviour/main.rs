@@ -18,6 +18,7 @@ mod offer;
 mod order;
 mod receipts;
 mod request;
+mod request_newer;
 mod room;
 mod share_if;
 mod shelf;
