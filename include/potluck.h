@@ -828,6 +828,23 @@ potluck_status_t potluck_peer_share(struct potluck_peer_t peer,
                                     uint64_t *out_version);
 
 /**
+ * As `potluck_peer_share`, but only if exactly the resource `expected` is held under the name now, or nothing if its id is 0.
+ * Looking and putting are one step, so that of several writers none overwrites what it has not seen. The same is held
+ * if origin, name and version are the same; a peer spawned again under an old name is another origin. `expected` stays the
+ * caller's. Does not block.
+ *
+ * OK; VERSION_CONFLICT: something else is held, or nothing, and nothing has changed; `potluck_last_error_detail` gives its version
+ * as number, 0 for nothing. INVALID_HANDLE (also of `expected`), INVALID_ARGUMENT (also if `expected` has another name), and those
+ * of `potluck_peer_share`.
+ */
+potluck_status_t potluck_peer_share_if(struct potluck_peer_t peer,
+                                       const char *name,
+                                       const void *data,
+                                       size_t data_len,
+                                       struct potluck_resource_t expected,
+                                       uint64_t *out_version);
+
+/**
  * Takes a resource off the peer's shelf; copies that others hold stay. Does not block.
  *
  * OK, NO_SUCH_RESOURCE, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE.
@@ -865,6 +882,23 @@ potluck_status_t potluck_peer_request(struct potluck_peer_t peer,
                                       const char *name,
                                       int64_t timeout_ms,
                                       struct potluck_resource_t *out_resource);
+
+/**
+ * As `potluck_peer_request`, but NOT_NEWER with `*out_resource` 0 if `from` holds the resource `than`, or an older version of the same
+ * origin: nothing is handed over, no shelf has changed, and no event says anything. Whether the peer still holds `than` is
+ * not looked at. A version of another origin counts as newer, whatever its number; a peer spawned again under an old name is
+ * another origin. An on_request of `from` is asked all the same. `than` stays the caller's; with its id 0 this is
+ * `potluck_peer_request`. Release `*out_resource`.
+ *
+ * OK, NOT_NEWER, INVALID_HANDLE (also of `than`), INVALID_ARGUMENT (also if `than` has another name), and those of
+ * `potluck_peer_request`.
+ */
+potluck_status_t potluck_peer_request_newer(struct potluck_peer_t peer,
+                                            const char *from,
+                                            const char *name,
+                                            struct potluck_resource_t than,
+                                            int64_t timeout_ms,
+                                            struct potluck_resource_t *out_resource);
 
 /**
  * Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or would

@@ -174,6 +174,24 @@ pub(crate) fn request(caller: &Arc<PeerCore>, from: &str, name: &str, deadline: 
     request_from(caller, &target, name, deadline)
 }
 
+/// The same, or `None` if `from` holds `than` itself, or an older version of the same origin.
+pub(crate) fn request_newer(
+    caller: &Arc<PeerCore>,
+    from: &str,
+    name: &str,
+    than: &Resource,
+    deadline: Deadline,
+) -> Result<Option<Resource>> {
+    caller.check_acting()?;
+    check_named("than", than, name)?;
+    let target = caller.system.find(from)?;
+    let than = than.edition();
+    if target.is(caller) {
+        return Ok(Some(get(caller, name)?).filter(|held| held.is_newer_than(&than)));
+    }
+    carry(caller, &target, Verb::RequestNewer(than), name, deadline)
+}
+
 pub(crate) fn request_from(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
@@ -575,6 +593,10 @@ fn check(caller: &PeerCore, target: &PeerCore, verb: &Verb, name: &str, mine: &S
     let given = |shelf: &Shelf, peer: &PeerCore| shelf.get(name).cloned().ok_or_else(|| peer.no_such_resource(name));
     let found = match verb {
         Verb::Request | Verb::Fetch => Found { theirs: Some(given(theirs, target)?), mine: None },
+        // What is not newer is not moved, and nothing else happens.
+        Verb::RequestNewer(than) => {
+            Found { theirs: Some(given(theirs, target)?).filter(|given| given.is_newer_than(than)), mine: None }
+        }
         Verb::Offer(resource) => Found { theirs: None, mine: Some(resource.clone()) },
         Verb::Exchange => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
     };
@@ -617,6 +639,40 @@ fn emit_received(feed: &mut FeedGuard<'_>, peer: &PeerCore, from: &PeerCore, res
 
 /// Puts a new version of the peer's own on its shelf.
 pub(crate) fn share(peer: &Arc<PeerCore>, name: &str, body: Bytes) -> Result<Resource> {
+    share_where(peer, name, body, |_| Ok(()))
+}
+
+/// The same, only if exactly `expected` is held, or nothing.
+pub(crate) fn share_if(peer: &Arc<PeerCore>, name: &str, body: Bytes, expected: Option<&Resource>) -> Result<Resource> {
+    peer.check_acting()?;
+    if let Some(expected) = expected {
+        check_named("expected", expected, name)?;
+    }
+    share_where(peer, name, body, |held| {
+        let is_expected = match (held, expected) {
+            (Some(held), Some(expected)) => held.is_same(expected),
+            (held, expected) => held.is_none() && expected.is_none(),
+        };
+        if is_expected { Ok(()) } else { Err(Error::VersionConflict { current: held.map_or(0, Resource::version) }) }
+    })
+}
+
+/// Whether a resource that was given for comparison has the name that the call is about: another is never held under it.
+fn check_named(what: &str, resource: &Resource, name: &str) -> Result<()> {
+    if resource.name() == name {
+        return Ok(());
+    }
+    name::check_resource(name)?;
+    Err(Error::InvalidArgument(format!("{what} is a resource {:?}, and the call is about {name:?}", resource.name())))
+}
+
+/// Shares if `agrees` says so of what is held; it is asked under the lock of the shelf.
+fn share_where(
+    peer: &Arc<PeerCore>,
+    name: &str,
+    body: Bytes,
+    agrees: impl FnOnce(Option<&Resource>) -> Result<()>,
+) -> Result<Resource> {
     peer.check_acting()?;
     let (limit, size) = (peer.system.limits.resource_bytes_max, body.len() as u64);
     if size > limit {
@@ -629,8 +685,13 @@ pub(crate) fn share(peer: &Arc<PeerCore>, name: &str, body: Bytes) -> Result<Res
             Some(name) => name,
             None => name::check_resource(name).map(|()| Arc::from(name))?,
         };
+        let agreed = agrees(shelf.get(&name));
         let made = shelf.make(name, Arc::clone(&peer.name), body);
-        let result = if shelf.is_closed() { Err(peer.closed()) } else { shelf.has_room(&made, &peer.name) };
+        let result = match agreed {
+            _ if shelf.is_closed() => Err(peer.closed()),
+            Ok(()) => shelf.has_room(&made, &peer.name),
+            not_agreed => not_agreed,
+        };
         if result.is_ok() {
             put(peer, &mut shelf, &made, &mut after);
         }

@@ -20,7 +20,7 @@ use crate::feed::Feed;
 use crate::mailbox::Mailbox;
 use crate::name;
 use crate::registry::Registry;
-use crate::resource::Resource;
+use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
 use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
@@ -85,6 +85,7 @@ pub(crate) struct Hears {
 pub(crate) struct PeerCore {
     /// Rises with each spawn in the system: the order of spawning and of the shelf locks.
     pub(crate) id: u64,
+    /// Of its own: what is cloned from this one stands for this incarnation, as the origin of what it makes.
     pub(crate) name: Arc<str>,
     pub(crate) system: Arc<SystemCore>,
     pub(crate) hears: Hears,
@@ -254,6 +255,8 @@ pub(crate) struct Route {
 #[derive(Clone, Debug)]
 pub(crate) enum Verb {
     Request,
+    /// A request that gives nothing if what is held is not newer than this.
+    RequestNewer(Edition),
     /// A request that goes on to the next holder.
     Fetch,
     /// What the caller held at entry.
@@ -264,13 +267,13 @@ pub(crate) enum Verb {
 impl Verb {
     /// It changes no shelf but the caller's own.
     pub(crate) fn only_reads(&self) -> bool {
-        matches!(self, Verb::Request | Verb::Fetch)
+        matches!(self, Verb::Request | Verb::RequestNewer(_) | Verb::Fetch)
     }
 
     /// Whether it must ask handlers that this peer has.
     pub(crate) fn needs(&self, hears: Hears) -> bool {
         match self {
-            Verb::Request | Verb::Fetch => hears.requests,
+            Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => hears.requests,
             Verb::Offer(_) => hears.offers,
             Verb::Exchange => hears.requests || hears.offers,
         }

@@ -17,9 +17,9 @@
 //! # }
 //! ```
 //!
-//! - One's own shelf: [`Peer::share`], [`Peer::unshare`], [`Peer::get`], [`Peer::resources`].
-//! - From another peer, or from any: [`Peer::request`], [`Peer::fetch`]; to another: [`Peer::offer`]; both ways:
-//!   [`Peer::exchange`]; all at once: [`PeerSystem::mingle`].
+//! - One's own shelf: [`Peer::share`], [`Peer::share_if`], [`Peer::unshare`], [`Peer::get`], [`Peer::resources`].
+//! - From another peer, or from any: [`Peer::request`], [`Peer::request_newer`], [`Peer::fetch`]; to another: [`Peer::offer`];
+//!   both ways: [`Peer::exchange`]; all at once: [`PeerSystem::mingle`].
 //! - Messages: [`Peer::tell`], [`Peer::ask`], [`Peer::receive`], [`Message::reply`].
 //! - What a peer does by itself: [`PeerOptions`]. What happens: [`PeerSystem::events`].
 //!

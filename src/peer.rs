@@ -60,6 +60,34 @@ impl Peer {
         call::share(&self.core, name, body.into())
     }
 
+    /// [`share`](Peer::share), but only if exactly the resource `expected` is held under the name now, or nothing if that is
+    /// `None`. Looking and putting are one step, so that of several writers none overwrites what it has not seen.
+    ///
+    /// The same is held if origin, name and version are the same; a peer spawned again under an old name is another origin.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::VersionConflict`] with the version that is held instead; [`Error::InvalidArgument`] if `expected` has another
+    /// name; and those of [`share`](Peer::share). After an error nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> potluck::Result<()> {
+    /// # use potluck::Error;
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let ada = kitchen.spawn("ada")?;
+    /// let first = ada.share_if("soup", "tomato", None)?;
+    /// ada.share_if("soup", "tomato and salt", Some(&first))?;
+    /// let late = ada.share_if("soup", "tomato and pepper", Some(&first));
+    /// assert_eq!(late.unwrap_err(), Error::VersionConflict { current: 2 });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn share_if(&self, name: &str, body: impl Into<Bytes>, expected: Option<&Resource>) -> Result<Resource> {
+        call::share_if(&self.core, name, body.into(), expected)
+    }
+
     /// Takes a resource off this peer's shelf. Copies that others hold stay.
     ///
     /// # Errors
@@ -101,6 +129,43 @@ impl Peer {
     /// [`Error::Closed`]. After an error nothing has changed.
     pub fn request(&self, from: &str, name: &str, timeout: Duration) -> Result<Resource> {
         call::request(&self.core, from, name, Deadline::after(timeout))
+    }
+
+    /// [`request`](Peer::request), but `None` and nothing handed over if `from` holds `than` itself, or an older version of the
+    /// same origin. Then no shelf has changed and no event says anything; whether this peer still holds `than` is not looked at.
+    ///
+    /// A version of another origin counts as newer, whatever its number; a peer spawned again under an old name is another
+    /// origin. An on_request of `from` is asked as for any request. From oneself it is [`get`](Peer::get) by the same rule.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if `than` has another name; otherwise as [`request`](Peer::request).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let (ada, bob) = (kitchen.spawn("ada")?, kitchen.spawn("bob")?);
+    /// let second = Duration::from_secs(1);
+    /// ada.share("soup", "tomato")?;
+    /// let first = bob.request("ada", "soup", second)?;
+    /// assert!(bob.request_newer("ada", "soup", &first, second)?.is_none());
+    /// ada.share("soup", "tomato and salt")?;
+    /// let newer = bob.request_newer("ada", "soup", &first, second)?;
+    /// assert_eq!(newer.map(|newer| newer.version()), Some(2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn request_newer(
+        &self,
+        from: &str,
+        name: &str,
+        than: &Resource,
+        timeout: Duration,
+    ) -> Result<Option<Resource>> {
+        call::request_newer(&self.core, from, name, than, Deadline::after(timeout))
     }
 
     /// Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or

@@ -15,6 +15,8 @@ pub struct Resource(Arc<Content>);
 
 struct Content {
     name: Arc<str>,
+    /// The name of the peer that made it: the very reference which that peer keeps, so that a peer spawned again under this
+    /// name, or one of another system, is told apart. Nobody else's can lie at the same place as long as this one is held.
     origin: Arc<str>,
     version: u64,
     body: Bytes,
@@ -30,7 +32,8 @@ impl Resource {
         &self.0.name
     }
 
-    /// The peer that made this version.
+    /// The peer that made this version, by name. A peer that is spawned again under an old name is another one to
+    /// [`Peer::share_if`](crate::Peer::share_if).
     pub fn origin(&self) -> &str {
         &self.0.origin
     }
@@ -68,6 +71,34 @@ impl Resource {
     pub(crate) fn is(&self, other: &Resource) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+
+    pub(crate) fn edition(&self) -> Edition {
+        Edition { origin: Arc::clone(&self.0.origin), version: self.0.version }
+    }
+
+    /// Neither that edition nor an older one of the same origin.
+    pub(crate) fn is_newer_than(&self, than: &Edition) -> bool {
+        !self.is_from(&than.origin) || self.version() > than.version
+    }
+
+    /// Made by the same incarnation of a peer.
+    fn is_from(&self, origin: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.0.origin, origin)
+    }
+
+    /// The same origin, name and version, which name one content; of resources that lie on shelves, so not of answers to asks.
+    pub(crate) fn is_same(&self, other: &Resource) -> bool {
+        self.is(other)
+            || self.is_from(&other.0.origin) && self.version() == other.version() && self.name() == other.name()
+    }
+}
+
+/// Which of all the resources of one name: what a call keeps for comparison, so that it keeps no body alive.
+#[derive(Clone, Debug)]
+pub(crate) struct Edition {
+    /// As in a resource.
+    origin: Arc<str>,
+    version: u64,
 }
 
 impl AsRef<[u8]> for Resource {

@@ -168,7 +168,7 @@ impl Worker {
     fn vote(&mut self, operation: &Operation, after: &mut After) -> Result<Seen, Error> {
         let mut seen = Seen::default();
         let (from, name) = (&operation.caller.name, &operation.name);
-        if let (Verb::Request | Verb::Fetch | Verb::Exchange, Some(on_request)) =
+        if let (Verb::Request | Verb::RequestNewer(_) | Verb::Fetch | Verb::Exchange, Some(on_request)) =
             (&operation.verb, &mut self.handlers.on_request)
         {
             let vote = guard(|| on_request(&self.peer, from, name));
@@ -182,7 +182,7 @@ impl Worker {
                 let held = operation.caller.shelf.lock().get(name).cloned();
                 held.ok_or_else(|| operation.caller.no_such_resource(name))?
             }
-            Verb::Request | Verb::Fetch => return Ok(seen),
+            Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => return Ok(seen),
         };
         if let Some(on_offer) = &mut self.handlers.on_offer {
             let vote = guard(|| on_offer(&self.peer, from, &offered));

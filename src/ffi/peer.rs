@@ -14,7 +14,7 @@ use super::list::{self, potluck_list_t};
 use super::message::{self, MESSAGES, potluck_message_t};
 use super::output;
 use super::resource::{self, potluck_resource_t};
-use super::status::{POTLUCK_DEFERRED, POTLUCK_OK, POTLUCK_STILL_RUNNING, potluck_status_t};
+use super::status::{POTLUCK_DEFERRED, POTLUCK_NOT_NEWER, POTLUCK_OK, POTLUCK_STILL_RUNNING, potluck_status_t};
 use super::system::{self, potluck_system_t};
 use crate::{Ended, Error, Peer, PeerOptions, Result};
 
@@ -177,6 +177,37 @@ pub unsafe extern "C" fn potluck_peer_share(
     })
 }
 
+/// As `potluck_peer_share`, but only if exactly the resource `expected` is held under the name now, or nothing if its id is 0.
+/// Looking and putting are one step, so that of several writers none overwrites what it has not seen. The same is held
+/// if origin, name and version are the same; a peer spawned again under an old name is another origin. `expected` stays the
+/// caller's. Does not block.
+///
+/// OK; VERSION_CONFLICT: something else is held, or nothing, and nothing has changed; `potluck_last_error_detail` gives its version
+/// as number, 0 for nothing. INVALID_HANDLE (also of `expected`), INVALID_ARGUMENT (also if `expected` has another name), and those
+/// of `potluck_peer_share`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_peer_share_if(
+    peer: potluck_peer_t,
+    name: *const c_char,
+    data: *const c_void,
+    data_len: usize,
+    expected: potluck_resource_t,
+    out_version: *mut u64,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_version, 0) };
+        let (peer, expected) = (find(peer)?, resource::find(expected)?);
+        // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
+        let name = unsafe { input::text("name", name) }?;
+        // SAFETY: the caller promises `data_len` readable bytes at `data` for the length of this call.
+        let shared = peer.share_if(name, unsafe { input::body(data, data_len) }?, expected.as_ref())?;
+        // SAFETY: as above.
+        unsafe { output::set(out_version, shared.version()) };
+        Ok(())
+    })
+}
+
 /// Takes a resource off the peer's shelf; copies that others hold stay. Does not block.
 ///
 /// OK, NO_SUCH_RESOURCE, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE.
@@ -249,6 +280,41 @@ pub unsafe extern "C" fn potluck_peer_request(
         let got = peer.request(from, name, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { resource::give(got, out_resource) }
+    })
+}
+
+/// As `potluck_peer_request`, but NOT_NEWER with `*out_resource` 0 if `from` holds the resource `than`, or an older version of the same
+/// origin: nothing is handed over, no shelf has changed, and no event says anything. Whether the peer still holds `than` is
+/// not looked at. A version of another origin counts as newer, whatever its number; a peer spawned again under an old name is
+/// another origin. An on_request of `from` is asked all the same. `than` stays the caller's; with its id 0 this is
+/// `potluck_peer_request`. Release `*out_resource`.
+///
+/// OK, NOT_NEWER, INVALID_HANDLE (also of `than`), INVALID_ARGUMENT (also if `than` has another name), and those of
+/// `potluck_peer_request`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_peer_request_newer(
+    peer: potluck_peer_t,
+    from: *const c_char,
+    name: *const c_char,
+    than: potluck_resource_t,
+    timeout_ms: i64,
+    out_resource: *mut potluck_resource_t,
+) -> potluck_status_t {
+    guard_outcome(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_resource, potluck_resource_t::default()) };
+        let (peer, than) = (find(peer)?, resource::find(than)?);
+        // SAFETY: the caller promises that both are NULL or NUL-terminated for the length of this call.
+        let (from, name) = unsafe { (input::text("from", from)?, input::text("name", name)?) };
+        let timeout = input::timeout(timeout_ms)?;
+        let got = match than {
+            Some(than) => peer.request_newer(from, name, &than, timeout)?,
+            None => Some(peer.request(from, name, timeout)?),
+        };
+        let Some(newer) = got else { return Ok(POTLUCK_NOT_NEWER) };
+        // SAFETY: as above.
+        unsafe { resource::give(newer, out_resource) }?;
+        Ok(POTLUCK_OK)
     })
 }
 

@@ -66,6 +66,14 @@ pub(super) unsafe fn give(resource: Resource, out_resource: *mut potluck_resourc
     Ok(())
 }
 
+/// The resource that an id stands for, where id 0 stands for none.
+pub(super) fn find(resource: potluck_resource_t) -> Result<Option<Resource>> {
+    match resource.id {
+        0 => Ok(None),
+        id => Ok(Some(RESOURCES.get(id)?.resource.clone())),
+    }
+}
+
 /// The bytes of a resource, without a copy: valid until the resource is released. Does not block.
 ///
 /// OK, INVALID_HANDLE. `*out_data` is never NULL then, also with 0 bytes.

@@ -95,7 +95,8 @@ fn the_longest_timeout_is_fine_for_every_call() {
     ada.share("soup", "tomato").unwrap();
     voter.share("soup", "leek").unwrap();
     for other in ["ada", "voter"] {
-        bob.request(other, "soup", forever).unwrap();
+        let soup = bob.request(other, "soup", forever).unwrap();
+        bob.request_newer(other, "soup", &soup, forever).unwrap();
         bob.offer(other, "soup", forever).unwrap();
         bob.exchange(other, "soup", forever).unwrap();
         bob.tell(other, "hello", "", forever).unwrap();

@@ -56,6 +56,62 @@ static void shares_and_requests(void) {
   OK(potluck_resource_release(soup));
 }
 
+static void shares_what_is_expected(void) {
+  static const potluck_resource_t nothing = {0};
+  potluck_error_t error = {sizeof error, 0, 0, 0, 0, NULL};
+  potluck_resource_t first, second;
+  uint64_t version = 7;
+  OK(potluck_peer_share_if(ada, "stew", "beef", 4, nothing, &version));
+  CHECK(version == 1);
+  OK(potluck_peer_get(ada, "stew", &first));
+  EXPECT_TEXT(POTLUCK_E_VERSION_CONFLICT, "version 1", potluck_peer_share_if(ada, "stew", "x", 1, nothing, &version));
+  CHECK(version == 0);
+  OK(potluck_last_error_detail(&error));
+  CHECK(error.status == POTLUCK_E_VERSION_CONFLICT && error.number == 1);
+  OK(potluck_peer_share_if(ada, "stew", "bean", 4, first, &version));
+  CHECK(version == 2);
+  EXPECT(POTLUCK_E_VERSION_CONFLICT, potluck_peer_share_if(ada, "stew", "x", 1, first, NULL));
+  OK(potluck_peer_get(ada, "stew", &second));
+  CHECK(holds(second, "bean"));
+  OK(potluck_peer_unshare(ada, "stew"));
+  EXPECT_TEXT(POTLUCK_E_VERSION_CONFLICT, "nothing", potluck_peer_share_if(ada, "stew", "x", 1, second, NULL));
+  OK(potluck_last_error_detail(&error));
+  CHECK(error.status == POTLUCK_E_VERSION_CONFLICT && error.number == 0);
+  EXPECT(POTLUCK_E_NO_SUCH_RESOURCE, potluck_peer_get(ada, "stew", NULL));
+  OK(potluck_resource_release(second));
+  OK(potluck_resource_release(first));
+}
+
+static void requests_what_is_newer(void) {
+  static const potluck_resource_t any = {0};
+  potluck_resource_t first, second, none = {7};
+  potluck_peer_t eve;
+  OK(potluck_peer_spawn(kitchen, "eve", NULL, &eve));
+  OK(potluck_peer_share(eve, "pie", "apple", 5, NULL));
+  OK(potluck_peer_request_newer(bob, "eve", "pie", any, 0, &first));
+  CHECK(holds(first, "apple"));
+  OK(potluck_peer_unshare(bob, "pie"));
+  EXPECT(POTLUCK_NOT_NEWER, potluck_peer_request_newer(bob, "eve", "pie", first, TIMEOUT_MS, &none));
+  CHECK(none.id == 0);
+  EXPECT(POTLUCK_NOT_NEWER, potluck_peer_request_newer(bob, "eve", "pie", first, 0, NULL));
+  EXPECT(POTLUCK_NOT_NEWER, potluck_peer_request_newer(eve, "eve", "pie", first, 0, NULL));
+  EXPECT(POTLUCK_E_NO_SUCH_RESOURCE, potluck_peer_get(bob, "pie", NULL));
+  OK(potluck_peer_share(eve, "pie", "plum", 4, NULL));
+  OK(potluck_peer_request_newer(bob, "eve", "pie", first, 0, &second));
+  CHECK(holds(second, "plum") && holds(first, "apple"));
+  OK(potluck_resource_release(first));
+
+  /* Spawned again under the old name: another origin, which counts from 1. */
+  OK(potluck_peer_close(eve, TIMEOUT_MS));
+  OK(potluck_peer_spawn(kitchen, "eve", NULL, &eve));
+  OK(potluck_peer_share(eve, "pie", "pear", 4, NULL));
+  OK(potluck_peer_request_newer(bob, "eve", "pie", second, 0, &first));
+  CHECK(holds(first, "pear"));
+  OK(potluck_resource_release(second));
+  OK(potluck_resource_release(first));
+  OK(potluck_peer_close(eve, TIMEOUT_MS));
+}
+
 static void offers_and_exchanges(void) {
   potluck_resource_t got;
   OK(potluck_peer_share(ada, "dish", "soup", 4, NULL));
@@ -135,6 +191,8 @@ int main(void) {
   OK(potluck_peer_spawn(kitchen, "bob", NULL, &bob));
   CHECK(sizeof(potluck_peer_t) == sizeof(uint64_t));
   shares_and_requests();
+  shares_what_is_expected();
+  requests_what_is_newer();
   offers_and_exchanges();
   messages();
   mingles_and_reads_events();

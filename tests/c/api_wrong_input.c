@@ -8,7 +8,9 @@ static void bad_names(void) {
   static const char *const bad[] = {"", "a*b", "a$b", "a#b", "a?b", "a@b", "a\nb", "\x7f", "\xff\xfe", "a/b"};
   char too_long[POTLUCK_NAME_SIZE + 1], longest[POTLUCK_NAME_SIZE];
   potluck_peer_t none = {7};
+  potluck_resource_t soup;
   size_t i;
+  OK(potluck_peer_get(ada, "soup", &soup));
   memset(too_long, 'a', sizeof too_long - 1);
   too_long[sizeof too_long - 1] = 0;
   memset(longest, 'a', sizeof longest - 1);
@@ -19,8 +21,10 @@ static void bad_names(void) {
     EXPECT(POTLUCK_E_INVALID_NAME, potluck_system_open(bad[i], NULL, &(potluck_system_t){7}));
     if (strcmp(bad[i], "a/b") != 0) {
       EXPECT(POTLUCK_E_INVALID_NAME, potluck_peer_share(ada, bad[i], "x", 1, NULL));
+      EXPECT(POTLUCK_E_INVALID_NAME, potluck_peer_share_if(ada, bad[i], "x", 1, soup, NULL));
       EXPECT(POTLUCK_E_INVALID_NAME, potluck_peer_get(ada, bad[i], NULL));
       EXPECT(POTLUCK_E_INVALID_NAME, potluck_peer_request(bob, "ada", bad[i], 0, NULL));
+      EXPECT(POTLUCK_E_INVALID_NAME, potluck_peer_request_newer(bob, "ada", bad[i], soup, 0, NULL));
       EXPECT(POTLUCK_E_INVALID_NAME, potluck_peer_fetch(bob, bad[i], 0, NULL));
     }
   }
@@ -32,13 +36,19 @@ static void bad_names(void) {
   OK(potluck_peer_unshare(ada, longest));
   EXPECT(POTLUCK_E_NO_SUCH_PEER, potluck_peer_request(ada, "bob@laptop", "soup", 0, NULL));
   EXPECT(POTLUCK_E_INVALID_NAME, potluck_peer_request(ada, "b*b", "soup", 0, NULL));
+  EXPECT(POTLUCK_E_INVALID_NAME, potluck_peer_request_newer(ada, "b*b", "soup", soup, 0, NULL));
+  OK(potluck_resource_release(soup));
 }
 
 static void null_pointers(void) {
+  static const potluck_resource_t none = {0};
   EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "name is NULL", potluck_peer_share(ada, NULL, "x", 1, NULL));
   EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "data is NULL", potluck_peer_share(ada, "soup", NULL, 1, NULL));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_share(ada, "soup", "x", SIZE_MAX, NULL));
   EXPECT(POTLUCK_E_LIMIT_REACHED, potluck_peer_share(ada, "soup", "x", SIZE_MAX / 2, NULL));
+  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_share_if(ada, NULL, "x", 1, none, NULL));
+  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_share_if(ada, "soup", NULL, 1, none, NULL));
+  EXPECT(POTLUCK_E_LIMIT_REACHED, potluck_peer_share_if(ada, "soup", "x", SIZE_MAX / 2, none, NULL));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_system_open(NULL, NULL, NULL));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_system_open("kitchen", NULL, NULL));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_system_events(kitchen, 1, NULL));
@@ -49,6 +59,9 @@ static void null_pointers(void) {
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_unshare(ada, NULL));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_request(ada, NULL, "soup", 0, NULL));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_request(ada, "bob", NULL, 0, NULL));
+  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_request_newer(ada, NULL, "soup", none, 0, NULL));
+  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_request_newer(ada, "bob", NULL, none, 0, NULL));
+  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_request_newer(ada, "bob", "soup", none, -2, NULL));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_fetch(ada, NULL, 0, NULL));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_offer(ada, NULL, NULL, 0));
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_exchange(ada, NULL, NULL, 0, NULL));
@@ -133,6 +146,14 @@ static void expect_invalid(uint64_t id, int is_resource, int is_message, int is_
   const uint8_t *data = (const uint8_t *)"x";
   const potluck_item_t *items;
   size_t len = 7;
+  /* Where a resource may be left out, 0 is none: `others_names` tries that. */
+  if (!is_resource && id != 0) {
+    potluck_resource_t got = {7};
+    uint64_t version = 7;
+    EXPECT(POTLUCK_E_INVALID_HANDLE, potluck_peer_share_if(ada, "soup", "x", 1, (potluck_resource_t){id}, &version));
+    EXPECT(POTLUCK_E_INVALID_HANDLE, potluck_peer_request_newer(bob, "ada", "soup", (potluck_resource_t){id}, 0, &got));
+    CHECK(version == 0 && got.id == 0);
+  }
   if (!is_resource) {
     EXPECT(POTLUCK_E_INVALID_HANDLE, potluck_resource_data((potluck_resource_t){id}, &data, &len));
     CHECK(data == NULL && len == 0);
@@ -160,10 +181,12 @@ static void expect_invalid_names(potluck_status_t wanted, potluck_system_t s, po
   EXPECT(wanted, potluck_peer_spawn(s, "eve", NULL, NULL));
   EXPECT(wanted, potluck_events_next(e, 0, &event));
   EXPECT(wanted, potluck_peer_share(p, "soup", "x", 1, NULL));
+  EXPECT(wanted, potluck_peer_share_if(p, "soup", "x", 1, (potluck_resource_t){0}, NULL));
   EXPECT(wanted, potluck_peer_unshare(p, "soup"));
   EXPECT(wanted, potluck_peer_get(p, "soup", NULL));
   EXPECT(wanted, potluck_peer_resources(p, NULL));
   EXPECT(wanted, potluck_peer_request(p, "ada", "soup", 0, NULL));
+  EXPECT(wanted, potluck_peer_request_newer(p, "ada", "soup", (potluck_resource_t){0}, 0, NULL));
   EXPECT(wanted, potluck_peer_fetch(p, "soup", 0, NULL));
   EXPECT(wanted, potluck_peer_offer(p, "ada", "soup", 0));
   EXPECT(wanted, potluck_peer_exchange(p, "ada", "soup", 0, NULL));
@@ -218,6 +241,21 @@ static void handles(void) {
   }
 }
 
+/* A resource given for comparison that has another name than the call's, or none. */
+static void others_names(void) {
+  potluck_resource_t bread, soup;
+  OK(potluck_peer_share(ada, "bread", "rye", 3, NULL));
+  OK(potluck_peer_get(ada, "bread", &bread));
+  EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "expected", potluck_peer_share_if(ada, "soup", "x", 1, bread, NULL));
+  EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "than", potluck_peer_request_newer(bob, "ada", "soup", bread, 0, NULL));
+  EXPECT(POTLUCK_E_VERSION_CONFLICT, potluck_peer_share_if(ada, "soup", "x", 1, (potluck_resource_t){0}, NULL));
+  OK(potluck_peer_request_newer(bob, "ada", "soup", (potluck_resource_t){0}, 0, &soup));
+  CHECK(holds(soup, "tomato"));
+  OK(potluck_resource_release(soup));
+  OK(potluck_resource_release(bread));
+  OK(potluck_peer_unshare(ada, "bread"));
+}
+
 int main(void) {
   potluck_events_t events;
   potluck_resource_t soup;
@@ -233,6 +271,7 @@ int main(void) {
   null_pointers();
   struct_sizes();
   handles();
+  others_names();
   EXPECT_TEXT(POTLUCK_E_NAME_TAKEN, "ada", potluck_peer_spawn(kitchen, "ada", NULL, NULL));
   EXPECT_TEXT(POTLUCK_E_NO_SUCH_PEER, "eve", potluck_peer_request(ada, "eve", "soup", 0, NULL));
   EXPECT_TEXT(POTLUCK_E_NO_SUCH_RESOURCE, "bread", potluck_peer_request(bob, "ada", "bread", 0, NULL));
