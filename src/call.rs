@@ -371,51 +371,56 @@ fn wait_out(operation: Arc<Operation>, deadline: Deadline, after: &mut After) ->
 
 /// Leaves an operation at the next place where it has to wait, or does it.
 fn place(operation: Arc<Operation>, after: &mut After) {
+    place_at(&operation, after);
+    // It may have ended meanwhile: this may be the last reference to what it offered.
+    after.release_operation(operation);
+}
+
+fn place_at(operation: &Arc<Operation>, after: &mut After) {
     let (target, is_in_order) = {
         let route = operation.route.lock();
         (Arc::clone(&route.target), route.is_in_order)
     };
     let unfinished = if is_in_order { None } else { operation.caller.told.unfinished(target.id) };
     if let Some((pair, told)) = unfinished {
-        match target.desk.await_finish(Arc::clone(&pair), told, Arc::clone(&operation)) {
+        match target.desk.await_finish(Arc::clone(&pair), told, Arc::clone(operation)) {
             Waits::Yes => {
                 let link = operation.link(&target, || pair.has_finished(told));
                 // Not there any more: the tells are finished, and whoever found that moves it on.
                 if let Err(ring) = link
-                    && target.desk.remove(|other| Arc::ptr_eq(other, &operation))
+                    && target.desk.remove(|other| Arc::ptr_eq(other, operation))
                 {
-                    return conclude(&operation, &target, Err(ring), after);
+                    return conclude(operation, &target, Err(ring), after);
                 }
-                return unlist_if_ended(&operation);
+                return unlist_if_ended(operation);
             }
-            Waits::Closed(_) => return conclude(&operation, &target, Err(target.peer_closed()), after),
+            Waits::Closed(_) => return conclude(operation, &target, Err(target.peer_closed()), after),
             Waits::Over(_) => {}
         }
     }
     if operation.verb.needs(target.hears) {
         if let Err(ring) = operation.link(&target, || false) {
-            return conclude(&operation, &target, Err(ring), after);
+            return conclude(operation, &target, Err(ring), after);
         }
-        return match target.desk.post(target.mailbox.newest(), Arc::clone(&operation)) {
-            Waits::Closed(_) => conclude(&operation, &target, Err(target.peer_closed()), after),
+        return match target.desk.post(target.mailbox.newest(), Arc::clone(operation)) {
+            Waits::Closed(_) => conclude(operation, &target, Err(target.peer_closed()), after),
             _ => {
                 target.mailbox.bell().ring();
-                unlist_if_ended(&operation);
+                unlist_if_ended(operation);
             }
         };
     }
     if operation.verb.only_reads() {
-        return perform(operation, &target, after);
+        return perform(Arc::clone(operation), &target, after);
     }
-    match target.turn.enter(Arc::clone(&operation)) {
+    match target.turn.enter(Arc::clone(operation)) {
         Entered::Taken(operation) => {
             perform(operation, &target, after);
             target.turn.free(&mut |operation| perform(operation, &target, after));
         }
-        Entered::InLine => unlist_if_ended(&operation),
-        Entered::Closed(_) => conclude(&operation, &target, Err(target.peer_closed()), after),
+        Entered::InLine => unlist_if_ended(operation),
+        Entered::Closed(_) => conclude(operation, &target, Err(target.peer_closed()), after),
     }
-    after.release_operation(operation);
 }
 
 /// Whoever gave it up may have looked for it before it was placed.
