@@ -4,8 +4,9 @@ CARGO ?= cargo
 CC ?= cc
 PYTHON ?= python3
 
-LIB_DIR := target/release
-VENV := target/venv
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LIB_DIR := $(TARGET)/release
+VENV := $(TARGET)/venv
 DEMO_FOLDERS := src include examples c-examples python tests benches
 export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
@@ -42,10 +43,10 @@ header: need-rust
 
 demo: lib need-python
 	$(CARGO) build --release --examples
-	$(CC) -std=c11 -Wall -Wextra -Iinclude c-examples/classic.c -o target/classic-c -L$(LIB_DIR) -lpotluck \
+	$(CC) -std=c11 -Wall -Wextra -Iinclude c-examples/classic.c -o $(TARGET)/classic-c -L$(LIB_DIR) -lpotluck \
 		-Wl,-rpath,$(abspath $(LIB_DIR))
 	@echo; echo '== the classic example, from Rust'; $(LIB_DIR)/examples/classic
-	@echo; echo '== the classic example, from C'; target/classic-c
+	@echo; echo '== the classic example, from C'; $(TARGET)/classic-c
 	@echo; echo '== the classic example, from Python'; $(PYTHON) python/examples/classic.py
 	@echo; echo '== the files of this project, from Rust'; $(LIB_DIR)/examples/share_files $(DEMO_FOLDERS)
 	@echo; echo '== the files of this project, from Python'; $(PYTHON) python/examples/share_files.py $(DEMO_FOLDERS)

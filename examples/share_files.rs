@@ -6,7 +6,7 @@
 //! `share_files FOLDER...`
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -115,7 +115,11 @@ fn base_name(folder: &Path) -> Result<String, AnyError> {
     Ok(full.file_name().map_or_else(|| "root".to_owned(), |name| name.to_string_lossy().into_owned()))
 }
 
+/// Only the full bar where nobody watches it grow.
 fn show_progress(done: usize, of: usize) {
+    if done < of && !io::stderr().is_terminal() {
+        return;
+    }
     let full = BAR_WIDTH * done / of;
     eprint!("\r[{}{}] {done}/{of}", "#".repeat(full), ".".repeat(BAR_WIDTH - full));
     if done == of {

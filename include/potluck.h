@@ -6,14 +6,20 @@
  *  - Every function may be called from any thread and from every callback, except where it says otherwise.
  *  - Inputs are borrowed for the length of the call, except for a peer's {callbacks, user_data, drop}, which are taken
  *    at entry, also when the call fails.
- *  - Names and kinds: NUL-terminated UTF-8, 1 to 255 bytes, no control characters. Names of peers and systems have none
- *    of / * $ # ? @ either; names of resources may have parts, divided by /.
+ *  - Names and kinds: NUL-terminated UTF-8, 1 to 255 bytes, no control characters. Names of peers, systems and resources have none
+ *    of * $ # ? @ either. A / is only for names of resources, where it divides parts that are not empty (photos/cat.jpg).
  *  - Bodies: pointer and length; NULL only with length 0.
- *  - Out-parameters come last; NULL: not wanted. They are set to 0 at entry and written for statuses 0 to 9.
+ *  - Out-parameters come last; NULL: not wanted (except where it says otherwise). They are set to 0 at entry and written for
+ *    statuses 0 to 9.
  *  - timeout_ms: POTLUCK_WAIT_FOREVER, 0: do not wait, anything else below 0 is INVALID_ARGUMENT.
  *  - system, peer and events ids are names: copies are free, one call ends the thing for all, then it answers CLOSED.
  *    resource, message and list ids own one reference each: release each exactly once. No id is ever used twice, and
  *    any 64-bit value in any place gives a status, never undefined behaviour. 0 is none.
+ *  - A callback runs on its peer's thread, and no other peer changes that peer's shelf meanwhile, except while the callback waits
+ *    in a call of this library. A callback that throws, longjmps or ends its thread stops its peer for ever: whoever closes that
+ *    peer gets STILL_RUNNING.
+ *  - What a callback has borrowed it does not release.
+ *  - dlclose does not unload the library: peers may still run.
  *  - A status from 10 on is a failure: potluck_last_error then says more. The statuses of a function are listed without
  *    their POTLUCK_E_; each can also return INTERNAL or PANIC, which would be a fault of the library.
  */
@@ -163,22 +169,22 @@
 #define POTLUCK_E_VERSION_CONFLICT 41
 
 /**
- * The peer's node cannot be reached.
+ * Reserved for other processes: the peer's node cannot be reached.
  */
 #define POTLUCK_E_UNREACHABLE 42
 
 /**
- * The peer's node does not let this one in.
+ * Reserved for other processes: the peer's node does not let this one in.
  */
 #define POTLUCK_E_DENIED 43
 
 /**
- * The name fits several peers.
+ * Reserved for other processes: the name fits several peers.
  */
 #define POTLUCK_E_AMBIGUOUS 44
 
 /**
- * The call was given up by its caller.
+ * The sender that waited has given up; there is nobody to answer.
  */
 #define POTLUCK_E_CANCELED 45
 
@@ -343,7 +349,7 @@ typedef struct potluck_system_options_t {
    */
   uint32_t close_on_handler_failure;
   /**
-   * How long the last handle of Rust's or Python's waits for the end when it is dropped; 0: 1000. C's ids own nothing.
+   * How long Rust's last handle waits for the end when it is dropped, -1: for ever, 0: 1000. C's ids own nothing.
    */
   int64_t drop_timeout_ms;
   /**
@@ -460,7 +466,8 @@ typedef potluck_status_t (*potluck_on_message_fn)(struct potluck_peer_t peer,
                                                   void *user_data);
 
 /**
- * Is asked before the peer `from` gets the resource `name` by request, fetch or exchange, held or not; on the peer's thread.
+ * Is asked before the peer `from` gets the resource `name` by request, fetch or exchange, held or not (a fetch only comes to those that hold it); on the peer's
+ * thread.
  * The strings are borrowed until it returns.
  *
  * Returns POTLUCK_OK: go on; POTLUCK_E_REFUSED: refused; anything else: failed. The text of either is the one given to
@@ -702,14 +709,15 @@ potluck_status_t potluck_last_error_detail(struct potluck_error_t *out_error);
 /**
  * In a callback: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
  *
- * OK, INVALID_ARGUMENT (NULL, or not in a callback), INVALID_NAME (not UTF-8).
+ * OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback).
  */
 potluck_status_t potluck_set_error(const char *text);
 
 /**
  * Opens a system: a set of peers that can reach one another. Does not block.
  *
- * `name` follows the rules for names of peers. `options` NULL: the defaults. End it with `potluck_system_shutdown`.
+ * `name` follows the rules for names of peers. `options` NULL: the defaults. `out_system` must not be NULL. End it with
+ * `potluck_system_shutdown`.
  *
  * OK, INVALID_NAME, INVALID_ARGUMENT, UNSUPPORTED (an option that this build does not have), LIMIT_REACHED (ids).
  */
@@ -763,7 +771,8 @@ potluck_status_t potluck_system_mingle(struct potluck_system_t system,
 
 /**
  * A reader of what happens from now on, which begins with a JOINED for every peer that is there. It holds up to `capacity`
- * events beyond those; a reader that falls behind is told how many it missed, nobody waits for it. Does not block.
+ * events beyond those; a reader that falls behind is told how many it missed, nobody waits for it. Does not block. End it with
+ * `potluck_events_close`, also after its system has ended.
  *
  * OK, INVALID_ARGUMENT (a capacity of 0, or out_events NULL), CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
  */
@@ -789,7 +798,8 @@ potluck_status_t potluck_events_next(struct potluck_events_t events,
 potluck_status_t potluck_events_close(struct potluck_events_t events);
 
 /**
- * Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made.
+ * Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made. With `out_peer` NULL only the end of the
+ * system, or its own callbacks, can close it.
  *
  * `options` NULL: no callbacks. From the entry of this call on, {callbacks, user_data, drop} are the library's, also when it fails:
  * `drop` runs exactly once. (If `options` itself is unusable, or `struct_size` does not reach to `drop`, it is not known.)
@@ -870,7 +880,8 @@ potluck_status_t potluck_peer_resources(struct potluck_peer_t peer,
 
 /**
  * Gets what the peer `from` holds now, and in the same step puts it on the peer's own shelf. No byte is copied. If `from` has no
- * on_request it is done on the calling thread at once, once the peer's own earlier tells to `from` are handled;
+ * on_request it is done on the calling thread at once, after the peer's own earlier tells to `from` are handled (to a peer
+ * without on_message a tell counts as handled when it is accepted);
  * otherwise waits for its callback up to `timeout_ms`. Release `*out_resource`.
  *
  * OK, NO_SUCH_PEER, NO_SUCH_RESOURCE, PEER_CLOSED, REFUSED, HANDLER_FAILED, TOO_LARGE (the peer's shelf has no room), DEADLOCK,
@@ -991,8 +1002,7 @@ potluck_status_t potluck_resource_info(struct potluck_resource_t resource,
                                        struct potluck_resource_info_t *out_info);
 
 /**
- * Gives the reference back: the id and all that was borrowed by it are over. Does not block; may run the last
- * release function of an adopted buffer.
+ * Gives the reference back: the id and all that was borrowed by it are over. Does not block.
  *
  * OK, INVALID_HANDLE (also when it was released before).
  */

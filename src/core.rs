@@ -18,6 +18,7 @@ use crate::desk::Desk;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::mailbox::Mailbox;
+use crate::message::Ask;
 use crate::name;
 use crate::registry::Registry;
 use crate::resource::{Edition, Resource};
@@ -95,6 +96,8 @@ pub(crate) struct PeerCore {
     pub(crate) desk: Desk<Arc<Operation>>,
     /// What this peer has told others and is perhaps not finished, by their ids.
     pub(crate) told: Told,
+    /// Asks that handlers have kept, or that were received, and that are perhaps not answered.
+    pub(crate) kept: Kept,
     /// What a close of this peer ends: waits as this peer, and waits on its own thread.
     pub(crate) waits: Waits,
     pub(crate) life: Life,
@@ -186,6 +189,45 @@ impl Told {
         let pair = pairs.get(&receiver)?;
         let told = pair.unfinished()?;
         Some((Arc::clone(pair), told))
+    }
+}
+
+/// Asks whose senders wait though no handler runs for them; the end of the peer ends them. Those that have been answered are
+/// dropped as the list grows.
+pub(crate) struct Kept(Mutex<KeptAsks>);
+
+struct KeptAsks {
+    closed: bool,
+    asks: Vec<Arc<Ask>>,
+    clean_at: usize,
+}
+
+const KEPT_LEN_TO_CLEAN: usize = 64;
+
+impl Kept {
+    pub(crate) fn new() -> Kept {
+        Kept(Mutex::new(KeptAsks { closed: false, asks: Vec::new(), clean_at: KEPT_LEN_TO_CLEAN }))
+    }
+
+    /// Notes an ask; gives it back if the peer is at its end.
+    pub(crate) fn add(&self, ask: Arc<Ask>) -> Option<Arc<Ask>> {
+        let mut kept = self.0.lock();
+        if kept.closed {
+            return Some(ask);
+        }
+        if kept.asks.len() >= kept.clean_at {
+            kept.asks.retain(|ask| ask.wait.is_open());
+            kept.clean_at = (2 * kept.asks.len()).max(KEPT_LEN_TO_CLEAN);
+        }
+        kept.asks.push(ask);
+        None
+    }
+
+    /// Gives back all, and whatever comes later.
+    pub(crate) fn close(&self) -> Vec<Arc<Ask>> {
+        let mut kept = self.0.lock();
+        kept.closed = true;
+        std::mem::take(&mut kept.asks)
     }
 }
 

@@ -67,7 +67,7 @@ pub enum Error {
     },
     /// The peer or the system that one acts as is closed.
     Closed {
-        /// Its name.
+        /// Its name; empty where only an id of it is left.
         name: String,
     },
     /// The deadline passed: it did not happen and will not.
@@ -118,7 +118,7 @@ pub enum Error {
         /// The version held now; 0 is none.
         current: u64,
     },
-    /// The call was given up by its caller.
+    /// The sender that waited has given up; there is nobody to answer.
     Canceled,
     /// The name fits several peers.
     Ambiguous {
@@ -158,12 +158,13 @@ impl fmt::Display for Error {
             Error::AbiMismatch(what) => write!(f, "abi mismatch: {what}"),
             Error::NoSuchPeer { peer } => write!(f, "no peer {peer:?}"),
             Error::NoSuchResource { name, peer: Some(peer) } => write!(f, "peer {peer:?} holds no resource {name:?}"),
-            Error::NoSuchResource { name, peer: None } => write!(f, "no other peer holds a resource {name:?}"),
+            Error::NoSuchResource { name, peer: None } => write!(f, "there is nobody to get {name:?} from"),
             Error::PeerClosed { peer } => write!(f, "peer {peer:?} closed before the end of the call"),
+            Error::Closed { name } if name.is_empty() => f.write_str("it is closed"),
             Error::Closed { name } => write!(f, "{name:?} is closed"),
             Error::TimedOut => f.write_str("timed out; nothing was done"),
             Error::OutcomeUnknown { peer } => {
-                write!(f, "timed out while the handler of {peer:?} ran; it may have been done")
+                write!(f, "timed out after {peer:?} had begun to handle it; it may have been done")
             }
             Error::Refused { peer, reason } => write!(f, "{peer:?} refused: {reason}"),
             Error::Full { peer } => write!(f, "the mailbox of {peer:?} is full"),
@@ -173,7 +174,7 @@ impl fmt::Display for Error {
             Error::Deadlock { ring } => write!(f, "deadlock: {}", ring.join(" -> ")),
             Error::VersionConflict { current: 0 } => f.write_str("version conflict: nothing is held"),
             Error::VersionConflict { current } => write!(f, "version conflict: version {current} is held"),
-            Error::Canceled => f.write_str("canceled"),
+            Error::Canceled => f.write_str("canceled: the sender that waited has given up"),
             Error::Ambiguous { names } => write!(f, "ambiguous: {}", names.join(", ")),
             Error::Unreachable { peer } => write!(f, "{peer:?} is unreachable"),
             Error::Denied { peer } => write!(f, "{peer:?} denies access"),

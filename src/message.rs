@@ -38,6 +38,14 @@ pub(crate) struct Ask {
 }
 
 impl Letter {
+    /// The ask that it is.
+    pub(crate) fn ask(&self) -> Option<Arc<Ask>> {
+        match self {
+            Letter::Ask(ask) => Some(Arc::clone(ask)),
+            Letter::Tell(_) => None,
+        }
+    }
+
     /// The bytes that it takes in the mailbox, also after its body was freed.
     pub(crate) fn size(&self) -> usize {
         match self {
@@ -75,8 +83,8 @@ impl Interrupt for Ask {
 /// A message to a peer: a kind and a body from another peer, perhaps with somebody waiting for the answer.
 ///
 /// A handler borrows it and may [`keep`](Message::keep) it; [`Peer::receive`](crate::Peer::receive) gives it away. When the
-/// last reference is dropped unanswered, a sender that waits gets [`Error::NoReply`]. It may be used from any thread, and
-/// outlives its peer.
+/// last reference is dropped unanswered, a sender that waits gets [`Error::NoReply`]; when the peer has closed before,
+/// [`Error::PeerClosed`]. It may be used from any thread, and outlives its peer.
 pub struct Message(Arc<Received>);
 
 struct Received {
@@ -145,7 +153,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if nobody asked or it was answered before; [`Error::Canceled`] if the sender has given up.
+    /// [`Error::InvalidArgument`] if nobody asked or it was answered before; [`Error::Canceled`] if the sender waits no more.
     pub fn reply(&self, body: impl Into<Bytes>) -> Result<()> {
         let Some(ask) = &self.0.ask else {
             return Err(Error::InvalidArgument("this message was told, nobody waits for a reply".to_owned()));

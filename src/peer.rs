@@ -20,6 +20,9 @@ use crate::sync::Arc;
 /// A clone is another reference to the same peer, and dropping one closes nothing. All calls may be made from any thread
 /// and from any handler, as this peer. In every call the other peer is named, wherever it is.
 ///
+/// Names of peers and systems: 1 to 255 bytes of UTF-8 without control characters and without `/ * $ # ? @`. Names of resources: the
+/// same, but `/` may divide them into parts that are not empty. Kinds of messages: 1 to 255 bytes without control characters.
+///
 /// Calls with a timeout wait at most that long in all; [`Duration::ZERO`] does what needs no waiting and leaves nothing
 /// queued, [`Duration::MAX`] waits for ever. Every call as a closed peer answers [`Error::Closed`].
 #[derive(Clone)]
@@ -358,7 +361,7 @@ impl PeerOptions {
     }
 
     /// Is asked before another peer (the second argument) gets the resource (the third) by request, fetch or exchange, whether it is
-    /// held or not: it may share it on the spot, or refuse.
+    /// held or not: it may share it on the spot, or refuse. (A fetch only comes to those that hold it.)
     #[must_use]
     pub fn on_request(mut self, handler: impl FnMut(&Peer, &str, &str) -> HandlerResult + Send + 'static) -> Self {
         self.handlers.on_request = Some(Box::new(handler));

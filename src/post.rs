@@ -153,10 +153,28 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
                 result?
             }
         };
+        let ask = letter.ask();
         // An ask that was given up is a dead letter; the next one may be there.
         if let Some((message, _)) = open(peer, letter, &mut after) {
+            if let Some(ask) = ask {
+                keep(peer, ask);
+            }
             return Ok(message);
         }
+    }
+}
+
+/// Notes an ask that is to be answered later: at the end of the peer its sender is told, if nobody has answered.
+pub(crate) fn keep(by: &PeerCore, ask: Arc<Ask>) {
+    if let Some(late) = by.kept.add(ask) {
+        late.wait.end(Cause::PeerClosed, Err(by.peer_closed()));
+    }
+}
+
+/// Tells the senders of asks that have been kept and not answered that the peer is at its end.
+pub(crate) fn end_kept(by: &PeerCore) {
+    for ask in by.kept.close() {
+        ask.wait.end(Cause::PeerClosed, Err(by.peer_closed()));
     }
 }
 

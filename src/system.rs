@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::call::{self, After};
 use crate::close::{self, Ended};
-use crate::core::{Life, Limits, PeerCore, SystemCore, Told, running};
+use crate::core::{Kept, Life, Limits, PeerCore, SystemCore, Told, running};
 use crate::deadline::Deadline;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
@@ -133,6 +133,7 @@ impl PeerSystem {
             ),
             desk: Desk::new(),
             told: Told::new(),
+            kept: Kept::new(),
             waits: Waits::new(),
             life: Life::new(),
         });

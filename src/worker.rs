@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
-use crate::post::{bury, open};
+use crate::post::{bury, end_kept, keep, open};
 use crate::sync::{Arc, Mutex, Ordering};
 use crate::turn::Cause;
 use crate::unwind::{caught, drop_user_data};
@@ -114,10 +114,7 @@ impl Worker {
             bury(&self.core, letter, after);
             return self.core.mailbox.release(size);
         }
-        let ask = match &letter {
-            Letter::Ask(ask) => Some(Arc::clone(ask)),
-            Letter::Tell(_) => None,
-        };
+        let ask = letter.ask();
         let opened = open(&self.core, letter, after);
         self.core.mailbox.release(size);
         let (Some((message, pair)), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
@@ -142,6 +139,9 @@ impl Worker {
         if let Some(ask) = ask {
             // One that was kept waits on, but not for a handler of this peer.
             ask.wait.unlink();
+            if ask.wait.is_open() {
+                keep(&self.core, ask);
+            }
         }
         if let Some(pair) = pair {
             pair.finish();
@@ -194,7 +194,9 @@ impl Worker {
 
     fn refused(&self, from: &str, error: HandlerError, after: &mut After) -> Error {
         match error {
-            HandlerError::Refused(reason) => Error::Refused { peer: self.core.name.to_string(), reason },
+            HandlerError::Refused(reason) => {
+                Error::Refused { peer: self.core.name.to_string(), reason: one_line(&reason) }
+            }
             error => self.failed(from, error, after),
         }
     }
@@ -202,7 +204,7 @@ impl Worker {
     /// Says in an event that a handler failed, closes the peer if the system wants that, and makes the asker's error.
     fn failed(&self, from: &str, error: HandlerError, after: &mut After) -> Error {
         let text = match error {
-            HandlerError::Failed(text) => text,
+            HandlerError::Failed(text) => one_line(&text),
             HandlerError::Refused(reason) => format!("it refused where it cannot: {reason}"),
             HandlerError::UnknownMessage => "it answered that a message is unknown where there is none".to_owned(),
         };
@@ -242,6 +244,8 @@ impl Worker {
                 }
             }
         });
+        // on_stop was the last that could answer what has been kept.
+        end_kept(&self.core);
         drop(after);
         drop_user_data(std::mem::take(&mut self.handlers));
         clear_shelf(&core);
@@ -282,6 +286,14 @@ fn clear_shelf(core: &PeerCore) {
     };
     held.into_iter().for_each(drop_user_data);
 }
+
+/// A text of the user's as errors and events have it: one line without control characters, of a bounded length.
+fn one_line(text: &str) -> String {
+    let line = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(TEXT_CHARS_MAX).map(line).collect()
+}
+
+const TEXT_CHARS_MAX: usize = 4096;
 
 /// Runs a handler; its panic becomes a failure with the panic's text.
 fn guard(run: impl FnOnce() -> HandlerResult) -> HandlerResult {

@@ -94,6 +94,9 @@ def base_name(folder: str) -> str:
 
 
 def show_progress(done: int, of: int) -> None:
+    # Only the full bar where nobody watches it grow.
+    if done < of and not sys.stderr.isatty():
+        return
     full = BAR_WIDTH * done // of
     end = "\n" if done == of else ""
     print(f"\r[{'#' * full}{'.' * (BAR_WIDTH - full)}] {done}/{of}", end=end, file=sys.stderr, flush=True)

@@ -176,7 +176,8 @@ def _load() -> ctypes.CDLL:
             except OSError as error:
                 raise ImportError(f"{str(folder / name)!r} cannot be loaded ({error})") from error
     raise ImportError(
-        f"no potluck library: POTLUCK_LIBRARY is not set, and there is no libpotluck.so.1 or libpotluck.so in {str(folder)!r}"
+        f"no potluck library: POTLUCK_LIBRARY is not set, and there is no libpotluck.so.1 or libpotluck.so in {str(folder)!r}; "
+        "`make lib` in the project's folder builds target/release/libpotluck.so"
     )
 
 

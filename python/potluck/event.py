@@ -9,9 +9,12 @@ from types import TracebackType
 from typing import Optional
 
 from . import _ffi
-from .errors import BY_STATUS, Closed, PotluckError
+from .errors import BY_STATUS, Closed, PotluckError, TimedOut
 
 __all__ = ["Event", "EventKind", "EventReader"]
+
+# How long an iteration waits in one piece.
+_SLICE_SECONDS = 0.1
 
 
 class EventKind(enum.Enum):
@@ -87,10 +90,14 @@ class EventReader:
         return self
 
     def __next__(self) -> Event:
-        try:
-            return self.next(None)
-        except Closed:
-            raise StopIteration from None
+        while True:
+            try:
+                # In slices, so that Ctrl-C ends it.
+                return self.next(_SLICE_SECONDS)
+            except TimedOut:
+                pass
+            except Closed:
+                raise StopIteration from None
 
     def __enter__(self) -> EventReader:
         return self

@@ -126,9 +126,8 @@ def test_the_file_example_shares_and_fetches_all_files(folders):
     ]
     assert re.fullmatch(r"\d+\.\d MB/s", lines[7])
     assert len(lines) == 8
-    steps = done.stderr.split("\r")[1:]
-    assert len(steps) == len(files)
-    assert steps[-1] == f"[{'#' * 40}] 6/6\n"
+    # Where nobody watches it grow, the bar is only shown full.
+    assert done.stderr == f"\r[{'#' * 40}] 6/6\n"
 
 
 def test_the_file_example_takes_the_name_of_the_folder_that_it_is_run_in(folders):

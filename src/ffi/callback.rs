@@ -30,7 +30,8 @@ pub type potluck_on_message_fn = Option<
     ) -> potluck_status_t,
 >;
 
-/// Is asked before the peer `from` gets the resource `name` by request, fetch or exchange, held or not; on the peer's thread.
+/// Is asked before the peer `from` gets the resource `name` by request, fetch or exchange, held or not (a fetch only comes to those that hold it); on the peer's
+/// thread.
 /// The strings are borrowed until it returns.
 ///
 /// Returns POTLUCK_OK: go on; POTLUCK_E_REFUSED: refused; anything else: failed. The text of either is the one given to

@@ -203,7 +203,7 @@ impl<T: Clone> Table<T> {
     pub(super) fn get_named(&self, id: u64) -> Result<T> {
         match self.find(id)? {
             Found::Live(value) => Ok(value),
-            Found::Ended => Err(Error::Closed { name: Kind::named(self.kind as u64).to_owned() }),
+            Found::Ended => Err(Error::Closed { name: String::new() }),
         }
     }
 }
@@ -218,7 +218,10 @@ impl<T> Table<T> {
     }
 
     fn released(&self) -> Error {
-        Error::InvalidHandle(format!("this id of {} was released", Kind::named(self.kind as u64)))
+        Error::InvalidHandle(format!(
+            "this id of {} was released, or lent to a callback that has returned",
+            Kind::named(self.kind as u64)
+        ))
     }
 }
 

@@ -8,7 +8,23 @@ use bytes::Bytes;
 
 use crate::{Error, Result};
 
-/// A name or a text: NUL-terminated UTF-8.
+/// A name: NUL-terminated UTF-8.
+///
+/// # Safety
+///
+/// As for `text`.
+pub(super) unsafe fn name<'a>(what: &str, name: *const c_char) -> Result<&'a str> {
+    // SAFETY: as the caller of this function promises.
+    let checked = unsafe { text(what, name) };
+    if name.is_null() {
+        return checked;
+    }
+    // SAFETY: as above; it is not NULL.
+    let lossy = || unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    checked.map_err(|_| Error::InvalidName { name: lossy(), reason: format!("{what} is not UTF-8") })
+}
+
+/// A text: NUL-terminated UTF-8.
 ///
 /// # Safety
 ///
@@ -19,10 +35,7 @@ pub(super) unsafe fn text<'a>(what: &str, text: *const c_char) -> Result<&'a str
     }
     // SAFETY: the caller promises that it is NUL-terminated and stays as it is.
     let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().map_err(|_| Error::InvalidName {
-        name: text.to_string_lossy().into_owned(),
-        reason: format!("{what} is not UTF-8"),
-    })
+    text.to_str().map_err(|_| Error::InvalidArgument(format!("{what} is not UTF-8")))
 }
 
 /// A body, copied. Memory of the size that the caller chose may not be there: that is a result, too.
@@ -49,10 +62,15 @@ pub(super) unsafe fn body(data: *const c_void, data_len: usize) -> Result<Bytes>
 
 /// A timeout: -1 for ever, 0 do not wait.
 pub(super) fn timeout(timeout_ms: i64) -> Result<Duration> {
+    duration("timeout_ms", timeout_ms)
+}
+
+/// A time in milliseconds: -1 for ever.
+pub(super) fn duration(what: &str, timeout_ms: i64) -> Result<Duration> {
     match timeout_ms {
         -1 => Ok(Duration::MAX),
         0.. => Ok(Duration::from_millis(timeout_ms.unsigned_abs())),
-        _ => Err(Error::InvalidArgument(format!("timeout_ms is {timeout_ms}; below 0 only -1 means something"))),
+        _ => Err(Error::InvalidArgument(format!("{what} is {timeout_ms}; below 0 only -1 means something"))),
     }
 }
 

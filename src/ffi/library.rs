@@ -92,7 +92,7 @@ pub unsafe extern "C" fn potluck_last_error_detail(out_error: *mut potluck_error
 
 /// In a callback: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
 ///
-/// OK, INVALID_ARGUMENT (NULL, or not in a callback), INVALID_NAME (not UTF-8).
+/// OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_set_error(text: *const c_char) -> potluck_status_t {
     guard(|| {

@@ -90,7 +90,8 @@ fn limits(options: &potluck_peer_options_t, made: PeerOptions) -> PeerOptions {
     )
 }
 
-/// Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made.
+/// Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made. With `out_peer` NULL only the end of the
+/// system, or its own callbacks, can close it.
 ///
 /// `options` NULL: no callbacks. From the entry of this call on, {callbacks, user_data, drop} are the library's, also when it fails:
 /// `drop` runs exactly once. (If `options` itself is unusable, or `struct_size` does not reach to `drop`, it is not known.)
@@ -113,7 +114,7 @@ pub unsafe extern "C" fn potluck_peer_spawn(
         let user_data = UserData::new(options.user_data, options.drop);
         let entry = system::find(system)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let name = unsafe { input::text("name", name) }?;
+        let name = unsafe { input::name("name", name) }?;
         let id = PEERS.reserve()?;
         let handlers = limits(&options, callback::handlers(&options, user_data, id));
         let spawned = entry.system.spawn_with(name, handlers).inspect_err(|_| PEERS.give_up(id))?;
@@ -168,7 +169,7 @@ pub unsafe extern "C" fn potluck_peer_share(
         unsafe { output::set(out_version, 0) };
         let peer = find(peer)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let name = unsafe { input::text("name", name) }?;
+        let name = unsafe { input::name("name", name) }?;
         // SAFETY: the caller promises `data_len` readable bytes at `data` for the length of this call.
         let shared = peer.share(name, unsafe { input::body(data, data_len) }?)?;
         // SAFETY: as above.
@@ -199,7 +200,7 @@ pub unsafe extern "C" fn potluck_peer_share_if(
         unsafe { output::set(out_version, 0) };
         let (peer, expected) = (find(peer)?, resource::find(expected)?);
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let name = unsafe { input::text("name", name) }?;
+        let name = unsafe { input::name("name", name) }?;
         // SAFETY: the caller promises `data_len` readable bytes at `data` for the length of this call.
         let shared = peer.share_if(name, unsafe { input::body(data, data_len) }?, expected.as_ref())?;
         // SAFETY: as above.
@@ -216,7 +217,7 @@ pub unsafe extern "C" fn potluck_peer_unshare(peer: potluck_peer_t, name: *const
     guard(|| {
         let peer = find(peer)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        peer.unshare(unsafe { input::text("name", name) }?)
+        peer.unshare(unsafe { input::name("name", name) }?)
     })
 }
 
@@ -234,7 +235,7 @@ pub unsafe extern "C" fn potluck_peer_get(
         unsafe { output::set(out_resource, potluck_resource_t::default()) };
         let peer = find(peer)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let held = peer.get(unsafe { input::text("name", name) }?)?;
+        let held = peer.get(unsafe { input::name("name", name) }?)?;
         // SAFETY: as above.
         unsafe { resource::give(held, out_resource) }
     })
@@ -257,7 +258,8 @@ pub unsafe extern "C" fn potluck_peer_resources(
 }
 
 /// Gets what the peer `from` holds now, and in the same step puts it on the peer's own shelf. No byte is copied. If `from` has no
-/// on_request it is done on the calling thread at once, once the peer's own earlier tells to `from` are handled;
+/// on_request it is done on the calling thread at once, after the peer's own earlier tells to `from` are handled (to a peer
+/// without on_message a tell counts as handled when it is accepted);
 /// otherwise waits for its callback up to `timeout_ms`. Release `*out_resource`.
 ///
 /// OK, NO_SUCH_PEER, NO_SUCH_RESOURCE, PEER_CLOSED, REFUSED, HANDLER_FAILED, TOO_LARGE (the peer's shelf has no room), DEADLOCK,
@@ -276,7 +278,7 @@ pub unsafe extern "C" fn potluck_peer_request(
         unsafe { output::set(out_resource, potluck_resource_t::default()) };
         let peer = find(peer)?;
         // SAFETY: the caller promises that both are NULL or NUL-terminated for the length of this call.
-        let (from, name) = unsafe { (input::text("from", from)?, input::text("name", name)?) };
+        let (from, name) = unsafe { (input::name("from", from)?, input::name("name", name)?) };
         let got = peer.request(from, name, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { resource::give(got, out_resource) }
@@ -305,7 +307,7 @@ pub unsafe extern "C" fn potluck_peer_request_newer(
         unsafe { output::set(out_resource, potluck_resource_t::default()) };
         let (peer, than) = (find(peer)?, resource::find(than)?);
         // SAFETY: the caller promises that both are NULL or NUL-terminated for the length of this call.
-        let (from, name) = unsafe { (input::text("from", from)?, input::text("name", name)?) };
+        let (from, name) = unsafe { (input::name("from", from)?, input::name("name", name)?) };
         let timeout = input::timeout(timeout_ms)?;
         let got = match than {
             Some(than) => peer.request_newer(from, name, &than, timeout)?,
@@ -334,7 +336,7 @@ pub unsafe extern "C" fn potluck_peer_fetch(
         unsafe { output::set(out_resource, potluck_resource_t::default()) };
         let peer = find(peer)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let name = unsafe { input::text("name", name) }?;
+        let name = unsafe { input::name("name", name) }?;
         let got = peer.fetch(name, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { resource::give(got, out_resource) }
@@ -355,7 +357,7 @@ pub unsafe extern "C" fn potluck_peer_offer(
     guard(|| {
         let peer = find(peer)?;
         // SAFETY: the caller promises that both are NULL or NUL-terminated for the length of this call.
-        let (to, name) = unsafe { (input::text("to", to)?, input::text("name", name)?) };
+        let (to, name) = unsafe { (input::name("to", to)?, input::name("name", name)?) };
         peer.offer(to, name, input::timeout(timeout_ms)?)
     })
 }
@@ -377,7 +379,7 @@ pub unsafe extern "C" fn potluck_peer_exchange(
         unsafe { output::set(out_resource, potluck_resource_t::default()) };
         let peer = find(peer)?;
         // SAFETY: the caller promises that both are NULL or NUL-terminated for the length of this call.
-        let (with, name) = unsafe { (input::text("with", with)?, input::text("name", name)?) };
+        let (with, name) = unsafe { (input::name("with", with)?, input::name("name", name)?) };
         let got = peer.exchange(with, name, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { resource::give(got, out_resource) }
@@ -400,7 +402,7 @@ pub unsafe extern "C" fn potluck_peer_tell(
     guard(|| {
         let peer = find(peer)?;
         // SAFETY: the caller promises that both are NULL or NUL-terminated for the length of this call.
-        let (to, kind) = unsafe { (input::text("to", to)?, input::text("kind", kind)?) };
+        let (to, kind) = unsafe { (input::name("to", to)?, input::name("kind", kind)?) };
         // SAFETY: the caller promises `data_len` readable bytes at `data` for the length of this call.
         let body = unsafe { input::body(data, data_len) }?;
         peer.tell(to, kind, body, input::timeout(timeout_ms)?)
@@ -427,7 +429,7 @@ pub unsafe extern "C" fn potluck_peer_ask(
         unsafe { output::set(out_reply, potluck_resource_t::default()) };
         let peer = find(peer)?;
         // SAFETY: the caller promises that both are NULL or NUL-terminated for the length of this call.
-        let (to, kind) = unsafe { (input::text("to", to)?, input::text("kind", kind)?) };
+        let (to, kind) = unsafe { (input::name("to", to)?, input::name("kind", kind)?) };
         // SAFETY: the caller promises `data_len` readable bytes at `data` for the length of this call.
         let body = unsafe { input::body(data, data_len) }?;
         let answer = peer.ask(to, kind, body, input::timeout(timeout_ms)?)?;

@@ -127,8 +127,7 @@ pub unsafe extern "C" fn potluck_resource_info(
     })
 }
 
-/// Gives the reference back: the id and all that was borrowed by it are over. Does not block; may run the last
-/// release function of an adopted buffer.
+/// Gives the reference back: the id and all that was borrowed by it are over. Does not block.
 ///
 /// OK, INVALID_HANDLE (also when it was released before).
 #[unsafe(no_mangle)]

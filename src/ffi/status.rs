@@ -59,13 +59,13 @@ pub const POTLUCK_E_HANDLER_FAILED: i32 = 39;
 pub const POTLUCK_E_DEADLOCK: i32 = 40;
 /// Another resource is held than the one expected.
 pub const POTLUCK_E_VERSION_CONFLICT: i32 = 41;
-/// The peer's node cannot be reached.
+/// Reserved for other processes: the peer's node cannot be reached.
 pub const POTLUCK_E_UNREACHABLE: i32 = 42;
-/// The peer's node does not let this one in.
+/// Reserved for other processes: the peer's node does not let this one in.
 pub const POTLUCK_E_DENIED: i32 = 43;
-/// The name fits several peers.
+/// Reserved for other processes: the name fits several peers.
 pub const POTLUCK_E_AMBIGUOUS: i32 = 44;
-/// The call was given up by its caller.
+/// The sender that waited has given up; there is nobody to answer.
 pub const POTLUCK_E_CANCELED: i32 = 45;
 /// The message was handled, or dropped, without an answer.
 pub const POTLUCK_E_NO_REPLY: i32 = 46;

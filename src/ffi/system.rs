@@ -50,7 +50,7 @@ pub struct potluck_system_options_t {
     pub lazy_threads: u32,
     /// 1: a peer closes when one of its handlers fails.
     pub close_on_handler_failure: u32,
-    /// How long the last handle of Rust's or Python's waits for the end when it is dropped; 0: 1000. C's ids own nothing.
+    /// How long Rust's last handle waits for the end when it is dropped, -1: for ever, 0: 1000. C's ids own nothing.
     pub drop_timeout_ms: i64,
     /// Joining other processes. This build cannot: UNSUPPORTED unless NULL.
     pub mesh: *const potluck_mesh_options_t,
@@ -123,13 +123,14 @@ fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
     );
     match options.drop_timeout_ms {
         0 => Ok(made),
-        timeout_ms => Ok(made.drop_timeout(input::timeout(timeout_ms)?)),
+        timeout_ms => Ok(made.drop_timeout(input::duration("drop_timeout_ms", timeout_ms)?)),
     }
 }
 
 /// Opens a system: a set of peers that can reach one another. Does not block.
 ///
-/// `name` follows the rules for names of peers. `options` NULL: the defaults. End it with `potluck_system_shutdown`.
+/// `name` follows the rules for names of peers. `options` NULL: the defaults. `out_system` must not be NULL. End it with
+/// `potluck_system_shutdown`.
 ///
 /// OK, INVALID_NAME, INVALID_ARGUMENT, UNSUPPORTED (an option that this build does not have), LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
@@ -142,7 +143,7 @@ pub unsafe extern "C" fn potluck_system_open(
         // SAFETY: the caller promises that it is NULL or writable.
         unsafe { output::set(out_system, potluck_system_t::default()) };
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let name = unsafe { input::text("name", name) }?;
+        let name = unsafe { input::name("name", name) }?;
         // SAFETY: the caller promises that it is NULL or as large as its struct_size says.
         let options = system_options(&unsafe { input::options("options", options) }?)?;
         let system = PeerSystem::open_with(name, options)?;
@@ -228,7 +229,7 @@ pub unsafe extern "C" fn potluck_system_holders(
         unsafe { output::set(out_list, potluck_list_t::default()) };
         let entry = find(system)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let resource = unsafe { input::text("resource", resource) }?;
+        let resource = unsafe { input::name("resource", resource) }?;
         // SAFETY: as above.
         unsafe { list::give(entry.system.holders(resource)?, out_list) }
     })
@@ -254,7 +255,7 @@ pub unsafe extern "C" fn potluck_system_mingle(
         unsafe { output::set(out_list, potluck_list_t::default()) };
         let entry = find(system)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let resource = unsafe { input::text("resource", resource) }?;
+        let resource = unsafe { input::name("resource", resource) }?;
         let mingled = entry.system.mingle(resource, seed, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { list::give(mingled, out_list) }
@@ -262,7 +263,8 @@ pub unsafe extern "C" fn potluck_system_mingle(
 }
 
 /// A reader of what happens from now on, which begins with a JOINED for every peer that is there. It holds up to `capacity`
-/// events beyond those; a reader that falls behind is told how many it missed, nobody waits for it. Does not block.
+/// events beyond those; a reader that falls behind is told how many it missed, nobody waits for it. Does not block. End it with
+/// `potluck_events_close`, also after its system has ended.
 ///
 /// OK, INVALID_ARGUMENT (a capacity of 0, or out_events NULL), CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]

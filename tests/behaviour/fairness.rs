@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use potluck::{Ended, Error, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, host, kitchen};
+use crate::support::{Gate, LONG, NOW, host, kitchen, next, peer_closed};
 
 #[test]
 fn a_request_behind_own_tells_waits_for_those_alone_and_not_for_later_ones() {
@@ -78,6 +78,55 @@ fn a_caller_is_told_at_close_though_the_vote_on_its_request_goes_on() {
     assert!(matches!(bob.get("soup"), Err(Error::NoSuchResource { .. })));
     eve.share("soup", "potato").unwrap();
     assert_eq!(bob.fetch("soup", LONG).unwrap().bytes(), b"potato");
+    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn an_asker_whose_message_was_kept_or_received_is_told_when_the_peer_has_closed() {
+    let kitchen = kitchen();
+    let (kept, keeps) = crossbeam_channel::unbounded();
+    let keeper = PeerOptions::new().on_message(move |_, message| {
+        kept.send(message.keep()).unwrap();
+        Ok(())
+    });
+    let keeper = kitchen.spawn_with("keeper", keeper).unwrap();
+    let inbox = kitchen.spawn("inbox").unwrap();
+    let guest = kitchen.spawn("guest").unwrap();
+    let asks = ["keeper", "inbox"].map(|to| {
+        let caller = guest.clone();
+        host(move || caller.ask(to, "later", "", LONG).map(drop))
+    });
+    let messages = [next(&keeps), inbox.receive(LONG).unwrap()];
+    assert!(asks.iter().all(|ask| ask.is_waiting()));
+    assert_eq!((keeper.close(LONG), inbox.close(LONG)), (Ok(Ended::Yes), Ok(Ended::Yes)));
+    for (ask, name) in asks.into_iter().zip(["keeper", "inbox"]) {
+        assert_eq!(ask.result(), Err(peer_closed(name)));
+    }
+    for message in messages {
+        assert_eq!(message.reply("late"), Err(Error::Canceled));
+    }
+    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn on_stop_may_still_answer_what_was_kept() {
+    let kitchen = kitchen();
+    let kept = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let (in_message, in_stop) = (Arc::clone(&kept), Arc::clone(&kept));
+    let (taken, takes) = crossbeam_channel::unbounded();
+    let options = PeerOptions::new()
+        .on_message(move |_, message| {
+            in_message.lock().push(message.keep());
+            taken.send(()).unwrap();
+            Ok(())
+        })
+        .on_stop(move |_| in_stop.lock().drain(..).for_each(|message| message.reply("at last").unwrap()));
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let guest = kitchen.spawn("guest").unwrap();
+    let ask = host(move || guest.ask("ada", "later", "", LONG).map(|answer| answer.body()));
+    next(&takes);
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert_eq!(ask.result().unwrap(), "at last");
     assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
 }
 
