@@ -72,3 +72,19 @@ fn a_missing_tool_is_a_message_that_names_it() {
         assert!(!output.status.success() && error.contains("no-such-tool") && error.contains("install"), "{error}");
     }
 }
+
+#[test]
+fn every_test_that_the_promises_name_is_there() {
+    let promises = read("docs/promises.md");
+    let mut count = 0;
+    for name in promises.split('`').skip(1).step_by(2) {
+        let Some((module, test)) = name.split_once("::") else { continue };
+        if module == "module" {
+            continue;
+        }
+        let source = read(&format!("tests/behaviour/{module}.rs"));
+        assert!(source.contains(&format!("#[test]\nfn {test}()")), "{name}");
+        count += 1;
+    }
+    assert!(count > 40, "{count}");
+}
