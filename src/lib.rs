@@ -32,6 +32,7 @@ mod close;
 mod core;
 mod deadline;
 mod desk;
+mod edge;
 mod error;
 mod event;
 mod feed;

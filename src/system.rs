@@ -10,6 +10,7 @@ use crate::close::{self, Ended};
 use crate::core::{Life, Limits, PeerCore, SystemCore, Told, running};
 use crate::deadline::Deadline;
 use crate::desk::Desk;
+use crate::edge;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::Feed;
@@ -150,9 +151,8 @@ impl PeerSystem {
         let thread = {
             let (core, handlers) = (Arc::clone(&core), Arc::clone(&handlers));
             let builder = thread::Builder::new().name(format!("potluck:{name}"));
-            signals::blocked(|| builder.spawn(move || worker::run(core, handlers)))
+            edge::make_thread(|| signals::blocked(|| builder.spawn(move || worker::run(core, handlers))))?
         };
-        let thread = thread.map_err(|error| Error::LimitReached(format!("threads of this process: {error}")))?;
         core.turn.own(thread.thread().clone());
         core.mailbox.bell().own(thread.thread().clone());
         core.life.ending.lock().thread = Some(thread);
