@@ -36,6 +36,7 @@ mod edge;
 mod error;
 mod event;
 mod feed;
+mod fork;
 mod mailbox;
 mod message;
 mod name;

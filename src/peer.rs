@@ -10,6 +10,7 @@ use crate::close::{self, Ended};
 use crate::core::{Hears, PeerCore, Stage};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::message::Message;
 use crate::post;
 use crate::resource::Resource;
@@ -21,7 +22,7 @@ use crate::sync::Arc;
 /// and from any handler, as this peer. In every call the other peer is named, wherever it is.
 ///
 /// Calls with a timeout wait at most that long in all; [`Duration::ZERO`] does what needs no waiting and leaves nothing
-/// queued, [`Duration::MAX`] waits for ever. Every call as a closed peer answers [`Error::Closed`].
+/// queued, [`Duration::MAX`] waits for ever. Every call as a closed peer answers [`Error::Closed`], and in a child made by fork [`Error::Forked`].
 #[derive(Clone)]
 pub struct Peer {
     core: Arc<PeerCore>,
@@ -57,6 +58,7 @@ impl Peer {
     /// # }
     /// ```
     pub fn share(&self, name: &str, body: impl Into<Bytes>) -> Result<Resource> {
+        fork::check()?;
         call::share(&self.core, name, body.into())
     }
 
@@ -66,6 +68,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`], [`Error::InvalidName`], [`Error::Closed`].
     pub fn unshare(&self, name: &str) -> Result<()> {
+        fork::check()?;
         call::unshare(&self.core, name)
     }
 
@@ -75,6 +78,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`], [`Error::InvalidName`], [`Error::Closed`].
     pub fn get(&self, name: &str) -> Result<Resource> {
+        fork::check()?;
         self.core.check_acting()?;
         call::get(&self.core, name)
     }
@@ -85,6 +89,7 @@ impl Peer {
     ///
     /// [`Error::Closed`].
     pub fn resources(&self) -> Result<Vec<Resource>> {
+        fork::check()?;
         self.core.check_acting()?;
         Ok(self.core.shelf.lock().list())
     }
@@ -100,6 +105,7 @@ impl Peer {
     /// [`Error::TooLarge`] if this peer's shelf has no room, [`Error::Deadlock`], [`Error::TimedOut`], [`Error::InvalidName`],
     /// [`Error::Closed`]. After an error nothing has changed.
     pub fn request(&self, from: &str, name: &str, timeout: Duration) -> Result<Resource> {
+        fork::check()?;
         call::request(&self.core, from, name, Deadline::after(timeout))
     }
 
@@ -110,6 +116,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`] if nobody else holds it, else the last error of [`request`](Peer::request) from a holder.
     pub fn fetch(&self, name: &str, timeout: Duration) -> Result<Resource> {
+        fork::check()?;
         call::fetch(&self.core, name, Deadline::after(timeout))
     }
 
@@ -119,6 +126,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`] if this peer does not hold it; otherwise as [`request`](Peer::request).
     pub fn offer(&self, to: &str, name: &str, timeout: Duration) -> Result<()> {
+        fork::check()?;
         call::offer(&self.core, to, name, Deadline::after(timeout))
     }
 
@@ -128,6 +136,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`] says who has nothing; otherwise as [`request`](Peer::request).
     pub fn exchange(&self, with: &str, name: &str, timeout: Duration) -> Result<Resource> {
+        fork::check()?;
         call::exchange(&self.core, with, name, Deadline::after(timeout))
     }
 
@@ -138,6 +147,7 @@ impl Peer {
     /// [`Error::Full`] if there is no room until the deadline, [`Error::TooLarge`], [`Error::NoSuchPeer`],
     /// [`Error::PeerClosed`], [`Error::InvalidName`] of the kind, [`Error::Closed`]. After an error it was not sent.
     pub fn tell(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<()> {
+        fork::check()?;
         post::tell(&self.core, to, kind, body.into(), timeout)
     }
 
@@ -158,6 +168,7 @@ impl Peer {
     /// [`Error::UnknownMessage`], [`Error::HandlerFailed`], [`Error::NoReply`], [`Error::Deadlock`] from a handler to its own
     /// peer; and those of [`tell`](Peer::tell).
     pub fn ask(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<Resource> {
+        fork::check()?;
         post::ask(&self.core, to, kind, body.into(), timeout)
     }
 
@@ -167,6 +178,7 @@ impl Peer {
     ///
     /// [`Error::TimedOut`], [`Error::Closed`]; [`Error::InvalidArgument`] if the peer has an on_message.
     pub fn receive(&self, timeout: Duration) -> Result<Message> {
+        fork::check()?;
         post::receive(&self.core, timeout)
     }
 
@@ -182,6 +194,7 @@ impl Peer {
     ///
     /// [`Error::Closed`] from a handler whose own peer is closed meanwhile.
     pub fn close(&self, timeout: Duration) -> Result<Ended> {
+        fork::check()?;
         close::close(&self.core, Deadline::after(timeout))
     }
 
