@@ -22,6 +22,9 @@
  *  - dlclose does not unload the library: peers may still run.
  *  - A status from 10 on is a failure: potluck_last_error then says more. The statuses of a function are listed without
  *    their POTLUCK_E_; each can also return INTERNAL or PANIC, which would be a fault of the library.
+ *  - In a child made by fork after the first potluck_system_open, every function that gives a status answers FORKED at
+ *    once, in callbacks, too, and ids are not given back; only potluck_check and potluck_last_error_detail answer as ever.
+ *    Bytes and strings borrowed before the fork can be read. A child made inside a callback must end inside it.
  */
 
 
@@ -709,7 +712,7 @@ potluck_status_t potluck_last_error_detail(struct potluck_error_t *out_error);
 /**
  * In a callback: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
  *
- * OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback).
+ * OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback), FORKED.
  */
 potluck_status_t potluck_set_error(const char *text);
 

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::resource::Resource;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::turn::{Cause, Interrupt, Pair, Phase, Wait};
@@ -155,6 +156,7 @@ impl Message {
     ///
     /// [`Error::InvalidArgument`] if nobody asked or it was answered before; [`Error::Canceled`] if the sender waits no more.
     pub fn reply(&self, body: impl Into<Bytes>) -> Result<()> {
+        fork::check()?;
         let Some(ask) = &self.0.ask else {
             return Err(Error::InvalidArgument("this message was told, nobody waits for a reply".to_owned()));
         };
@@ -183,7 +185,8 @@ impl Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        if self.ask.is_some() {
+        // In a child made by fork nobody waits.
+        if self.ask.is_some() && !fork::is_forked() {
             self.fail(Error::NoReply { peer: self.to.to_string() });
         }
     }

@@ -10,6 +10,7 @@ use crate::close::{self, Ended};
 use crate::core::{Hears, PeerCore, Stage};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::message::Message;
 use crate::post;
 use crate::resource::Resource;
@@ -24,7 +25,7 @@ use crate::sync::Arc;
 /// same, but `/` may divide them into parts that are not empty. Kinds of messages: 1 to 255 bytes without control characters.
 ///
 /// Calls with a timeout wait at most that long in all; [`Duration::ZERO`] does what needs no waiting and leaves nothing
-/// queued, [`Duration::MAX`] waits for ever. Every call as a closed peer answers [`Error::Closed`].
+/// queued, [`Duration::MAX`] waits for ever. Every call as a closed peer answers [`Error::Closed`], and in a child made by fork [`Error::Forked`].
 #[derive(Clone)]
 pub struct Peer {
     core: Arc<PeerCore>,
@@ -60,6 +61,7 @@ impl Peer {
     /// # }
     /// ```
     pub fn share(&self, name: &str, body: impl Into<Bytes>) -> Result<Resource> {
+        fork::check()?;
         call::share(&self.core, name, body.into())
     }
 
@@ -88,6 +90,7 @@ impl Peer {
     /// # }
     /// ```
     pub fn share_if(&self, name: &str, body: impl Into<Bytes>, expected: Option<&Resource>) -> Result<Resource> {
+        fork::check()?;
         call::share_if(&self.core, name, body.into(), expected)
     }
 
@@ -97,6 +100,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`], [`Error::InvalidName`], [`Error::Closed`].
     pub fn unshare(&self, name: &str) -> Result<()> {
+        fork::check()?;
         call::unshare(&self.core, name)
     }
 
@@ -106,6 +110,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`], [`Error::InvalidName`], [`Error::Closed`].
     pub fn get(&self, name: &str) -> Result<Resource> {
+        fork::check()?;
         self.core.check_acting()?;
         call::get(&self.core, name)
     }
@@ -116,6 +121,7 @@ impl Peer {
     ///
     /// [`Error::Closed`].
     pub fn resources(&self) -> Result<Vec<Resource>> {
+        fork::check()?;
         self.core.check_acting()?;
         Ok(self.core.shelf.lock().list())
     }
@@ -131,6 +137,7 @@ impl Peer {
     /// [`Error::TooLarge`] if this peer's shelf has no room, [`Error::Deadlock`], [`Error::TimedOut`], [`Error::InvalidName`],
     /// [`Error::Closed`]. After an error nothing has changed.
     pub fn request(&self, from: &str, name: &str, timeout: Duration) -> Result<Resource> {
+        fork::check()?;
         call::request(&self.core, from, name, Deadline::after(timeout))
     }
 
@@ -168,6 +175,7 @@ impl Peer {
         than: &Resource,
         timeout: Duration,
     ) -> Result<Option<Resource>> {
+        fork::check()?;
         call::request_newer(&self.core, from, name, than, Deadline::after(timeout))
     }
 
@@ -178,6 +186,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`] if nobody else holds it, else the last error of [`request`](Peer::request) from a holder.
     pub fn fetch(&self, name: &str, timeout: Duration) -> Result<Resource> {
+        fork::check()?;
         call::fetch(&self.core, name, Deadline::after(timeout))
     }
 
@@ -187,6 +196,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`] if this peer does not hold it; otherwise as [`request`](Peer::request).
     pub fn offer(&self, to: &str, name: &str, timeout: Duration) -> Result<()> {
+        fork::check()?;
         call::offer(&self.core, to, name, Deadline::after(timeout))
     }
 
@@ -196,6 +206,7 @@ impl Peer {
     ///
     /// [`Error::NoSuchResource`] says who has nothing; otherwise as [`request`](Peer::request).
     pub fn exchange(&self, with: &str, name: &str, timeout: Duration) -> Result<Resource> {
+        fork::check()?;
         call::exchange(&self.core, with, name, Deadline::after(timeout))
     }
 
@@ -206,6 +217,7 @@ impl Peer {
     /// [`Error::Full`] if there is no room until the deadline, [`Error::TooLarge`], [`Error::NoSuchPeer`],
     /// [`Error::PeerClosed`], [`Error::InvalidName`] of the kind, [`Error::Closed`]. After an error it was not sent.
     pub fn tell(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<()> {
+        fork::check()?;
         post::tell(&self.core, to, kind, body.into(), timeout)
     }
 
@@ -226,6 +238,7 @@ impl Peer {
     /// [`Error::UnknownMessage`], [`Error::HandlerFailed`], [`Error::NoReply`], [`Error::Deadlock`] from a handler to its own
     /// peer; and those of [`tell`](Peer::tell).
     pub fn ask(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<Resource> {
+        fork::check()?;
         post::ask(&self.core, to, kind, body.into(), timeout)
     }
 
@@ -235,6 +248,7 @@ impl Peer {
     ///
     /// [`Error::TimedOut`], [`Error::Closed`]; [`Error::InvalidArgument`] if the peer has an on_message.
     pub fn receive(&self, timeout: Duration) -> Result<Message> {
+        fork::check()?;
         post::receive(&self.core, timeout)
     }
 
@@ -250,6 +264,7 @@ impl Peer {
     ///
     /// [`Error::Closed`] from a handler whose own peer is closed meanwhile.
     pub fn close(&self, timeout: Duration) -> Result<Ended> {
+        fork::check()?;
         close::close(&self.core, Deadline::after(timeout))
     }
 

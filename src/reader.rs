@@ -8,6 +8,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::Ring;
+use crate::fork;
 use crate::sync::Arc;
 use crate::turn::Wait;
 
@@ -30,6 +31,7 @@ impl EventReader {
     /// [`Error::TimedOut`]; [`Error::Closed`] once the system has ended and all its events are read, or the reader is
     /// closed.
     pub fn next(&self, timeout: Duration) -> Result<Event> {
+        fork::check()?;
         let deadline = Deadline::after(timeout);
         loop {
             let mut wait = None;
@@ -46,7 +48,9 @@ impl EventReader {
 
     /// Ends it for all threads: those that wait, and all later calls, get [`Error::Closed`].
     pub fn close(&self) {
-        self.ring.close();
+        if !fork::is_forked() {
+            self.ring.close();
+        }
     }
 }
 

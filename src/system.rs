@@ -10,9 +10,11 @@ use crate::close::{self, Ended};
 use crate::core::{Kept, Life, Limits, PeerCore, SystemCore, Told, running};
 use crate::deadline::Deadline;
 use crate::desk::Desk;
+use crate::edge;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::Feed;
+use crate::fork;
 use crate::mailbox::Mailbox;
 use crate::name;
 use crate::peer::{Peer, PeerOptions, check_limit};
@@ -30,7 +32,8 @@ use crate::worker;
 ///
 /// A clone is another handle of the same system. Dropping the last handle shuts the system down, waiting for it at most
 /// [`SystemOptions::drop_timeout`]; handles of peers keep no system open. Several systems live in one process, fully apart.
-/// All calls may be made from any thread and from any handler.
+/// All calls may be made from any thread and from any handler. In a child made by fork every call, of everything that came from
+/// its parent, answers [`Error::Forked`] at once.
 ///
 /// # Examples
 ///
@@ -73,7 +76,9 @@ impl PeerSystem {
     ///
     /// [`Error::InvalidName`]; [`Error::InvalidArgument`] for a limit of 0.
     pub fn open_with(name: &str, options: SystemOptions) -> Result<PeerSystem> {
+        fork::check()?;
         name::check_peer(name)?;
+        fork::watch();
         let core = SystemCore {
             name: name.into(),
             limits: options.limits()?,
@@ -113,6 +118,7 @@ impl PeerSystem {
     /// [`Error::InvalidName`], [`Error::NameTaken`], [`Error::InvalidArgument`] for a limit of 0, [`Error::LimitReached`],
     /// [`Error::Closed`]. The options, and what their handlers own, are dropped then.
     pub fn spawn_with(&self, name: &str, options: PeerOptions) -> Result<Peer> {
+        fork::check()?;
         let system = self.core();
         name::check_peer(name)?;
         options.check()?;
@@ -151,9 +157,8 @@ impl PeerSystem {
         let thread = {
             let (core, handlers) = (Arc::clone(&core), Arc::clone(&handlers));
             let builder = thread::Builder::new().name(format!("potluck:{name}"));
-            signals::blocked(|| builder.spawn(move || worker::run(core, handlers)))
+            edge::make_thread(|| signals::blocked(|| builder.spawn(move || worker::run(core, handlers))))?
         };
-        let thread = thread.map_err(|error| Error::LimitReached(format!("threads of this process: {error}")))?;
         core.turn.own(thread.thread().clone());
         core.mailbox.bell().own(thread.thread().clone());
         core.life.ending.lock().thread = Some(thread);
@@ -170,6 +175,7 @@ impl PeerSystem {
     ///
     /// [`Error::Closed`] after the shutdown; while it goes on, those that are still there.
     pub fn peers(&self) -> Result<Vec<String>> {
+        fork::check()?;
         let peers = self.core().registry.list();
         if peers.is_empty() {
             self.core().check_open()?;
@@ -183,6 +189,7 @@ impl PeerSystem {
     ///
     /// [`Error::InvalidName`], [`Error::Closed`].
     pub fn holders(&self, resource: &str) -> Result<Vec<Holder>> {
+        fork::check()?;
         self.core().check_open()?;
         name::check_resource(resource)?;
         let held = |peer: Arc<PeerCore>| {
@@ -207,6 +214,7 @@ impl PeerSystem {
     ///
     /// [`Error::NoSuchResource`] if nobody holds it, [`Error::InvalidName`], [`Error::Closed`].
     pub fn mingle(&self, resource: &str, seed: u64, timeout: Duration) -> Result<Vec<Mingled>> {
+        fork::check()?;
         let deadline = Deadline::after(timeout);
         self.core().check_open()?;
         name::check_resource(resource)?;
@@ -230,6 +238,7 @@ impl PeerSystem {
     ///
     /// [`Error::InvalidArgument`] for a capacity of 0, [`Error::Closed`].
     pub fn events(&self, capacity: usize) -> Result<EventReader> {
+        fork::check()?;
         let core = self.core();
         core.check_open()?;
         if capacity == 0 {
@@ -249,6 +258,7 @@ impl PeerSystem {
     ///
     /// [`Error::Closed`] from a handler of another system whose own peer is closed meanwhile.
     pub fn shutdown(&self, timeout: Duration) -> Result<Ended> {
+        fork::check()?;
         shutdown(self.core(), timeout)
     }
 }
@@ -283,6 +293,10 @@ fn shutdown(core: &Arc<SystemCore>, timeout: Duration) -> Result<Ended> {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if fork::is_forked() {
+            // The threads are the parent's, and so is the end.
+            return;
+        }
         // Who wants to know how it went calls shutdown; a drop cannot say.
         let _ = shutdown(&self.core, self.core.limits.drop_timeout);
         // Who ends later has nobody to join it, and detaches itself.
@@ -293,7 +307,7 @@ impl Drop for Handle {
 
 impl fmt::Debug for PeerSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peers = self.core().registry.len();
+        let peers = if fork::is_forked() { 0 } else { self.core().registry.len() };
         f.debug_struct("PeerSystem").field("name", &self.name()).field("peers", &peers).finish_non_exhaustive()
     }
 }

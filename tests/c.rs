@@ -123,12 +123,29 @@ fn the_shared_library_exports_the_functions_of_the_header_and_nothing_else() {
     let mut exported: Vec<&str> = listing.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     exported.sort_unstable();
     let header = fs::read_to_string(format!("{ROOT}/include/potluck.h")).expect("it is committed");
+    let declared = declared(&header);
+    assert_eq!(exported, declared);
+    assert!(declared.len() > 30, "{declared:?}");
+}
+
+#[test]
+fn the_fork_test_calls_every_function_of_the_header() {
+    let header = fs::read_to_string(format!("{ROOT}/include/potluck.h")).expect("it is committed");
+    let test = fs::read_to_string(format!("{ROOT}/tests/c/int_fork.c")).expect("it is committed");
+    let (_, body) = test.split_once("static void everything_is_forked").expect("the function");
+    let (body, _) = body.split_once("\n}\n").expect("its end");
+    for function in declared(&header) {
+        assert!(body.contains(&format!("({function}(")), "no call of {function}");
+    }
+}
+
+/// The names of the functions that the header declares, sorted.
+fn declared(header: &str) -> Vec<&str> {
     let mut declared: Vec<&str> = header
         .lines()
         .filter(|line| line.starts_with("potluck_status_t potluck_") || line.starts_with("const char *potluck_"))
         .filter_map(|line| line.split('(').next()?.split([' ', '*']).next_back())
         .collect();
     declared.sort_unstable();
-    assert_eq!(exported, declared);
-    assert!(declared.len() > 30, "{declared:?}");
+    declared
 }

@@ -446,9 +446,9 @@ def system_shutdown(system: int, timeout: Optional[float]) -> int:
     return int(_system_shutdown(system, _timeout_ms(timeout), None))
 
 
-def system_begin_shutdown(system: int, _shutdown: Any = _system_shutdown_raw) -> None:
-    """For finalizers: begins the end, waits for nothing, raises nothing."""
-    _shutdown(system, 0, None)
+def system_begin_shutdown(system: int, _shutdown: Any = _system_shutdown_raw) -> int:
+    """For finalizers: begins the end, waits for nothing, raises nothing. The status."""
+    return int(_shutdown(system, 0, None))
 
 
 def system_peers(system: int) -> list[Item]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -61,6 +62,17 @@ class Handlers:
 
 # Reentrant, because a finalizer that runs while it is held may spawn or close a peer.
 _lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """In a child made by fork: another thread of the parent may have held the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 # 0 would be NULL.
 _keys = itertools.count(1)
 _registered: dict[int, Handlers] = {}

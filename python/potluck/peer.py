@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Optional
 
 from . import _ffi
+from .errors import Forked
 from .message import Message
 from .resource import Resource, ResourceInfo
 
@@ -149,7 +150,11 @@ class Peer:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except Forked:
+            # The block is left in a child, too: the peer is the parent's.
+            pass
 
     def __eq__(self, other: object) -> bool:
         return self._id == other._id if isinstance(other, Peer) else NotImplemented

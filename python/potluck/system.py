@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import collections
 import logging
+import os
 import threading
 import time
 import warnings
@@ -14,7 +15,7 @@ from typing import Any, Callable, Optional
 
 from . import _ffi
 from ._handlers import Handlers, OnMessage, OnOffer, OnReceived, OnRequest, OnStop
-from .errors import PotluckError
+from .errors import Forked, PotluckError
 from .event import EventReader
 from .peer import Ended, Peer
 
@@ -62,7 +63,8 @@ class PeerSystem:
 
     As a context manager it is shut down at the end. One that nobody holds any more, nor a peer that it spawned, begins
     to shut down by itself, with a ResourceWarning; all that are left are shut down when the interpreter exits, before it joins
-    its threads. All calls may be made from any thread and from any handler.
+    its threads. All calls may be made from any thread and from any handler. In a child made by fork every call on what came
+    from its parent raises Forked at once.
 
     Limits are ints of at least 1, or NO_LIMIT; None is the default: 1,024 messages and 64 MiB in each mailbox, no other limit.
     With close_on_handler_failure a peer closes when one of its handlers fails.
@@ -194,13 +196,22 @@ class PeerSystem:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        if self.shutdown() is Ended.STILL_RUNNING:
+        try:
+            ended = self.shutdown()
+        except Forked:
+            # The block is left in a child, too: the system is the parent's, and so is its end.
+            return
+        if ended is Ended.STILL_RUNNING:
             _log.warning("system %r still runs after its shutdown: %s", self.name, ", ".join(_running(self._id)))
 
-    def __del__(self, _begin: Callable[[int], None] = _ffi.system_begin_shutdown, _warn: Any = warnings.warn) -> None:
-        # Without the attribute, __init__ was called with wrong arguments.
-        if not getattr(self, "_is_ended", True):
-            _begin(self._id)
+    def __del__(
+        self,
+        _begin: Callable[[int], int] = _ffi.system_begin_shutdown,
+        _forked: int = Forked.status,
+        _warn: Any = warnings.warn,
+    ) -> None:
+        # Without the attribute, __init__ was called with wrong arguments. In a child made by fork there is nothing to end.
+        if not getattr(self, "_is_ended", True) and _begin(self._id) != _forked:
             _dropped.append(self._id)
             _warn(f"the system {self.name!r} was not shut down", ResourceWarning, source=self)
 
@@ -259,6 +270,14 @@ def _end_all() -> None:
         _has_ended(system, max(0.0, deadline - time.monotonic()))
 
 
+def _after_fork() -> None:
+    """In a child made by fork: the systems are the parent's, and another thread of it may have held the lock."""
+    global _lock
+    _lock = threading.RLock()
+    _open.clear()
+    _dropped.clear()
+
+
 def _at_exit() -> None:
     # Before the interpreter joins its threads: one that waits in a call of ours for ever would never end. The public way
     # runs after that; it is for what was opened later, and for a Python that lacks the other.
@@ -267,6 +286,8 @@ def _at_exit() -> None:
     except (AttributeError, RuntimeError):
         pass
     atexit.register(_end_all)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
 
 
 _at_exit()

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::status::{POTLUCK_OK, potluck_status_t, status_of};
 use crate::{Error, Result};
@@ -65,15 +65,17 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 /// Puts a hook before the one there is, once, that keeps panics inside guarded bodies from being printed.
 fn be_silent() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
-                before(info);
-            }
-        }));
-    });
+    // Nobody waits until it is in place: a child that was forked in between would wait for ever.
+    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
+    if IS_HOOKED.load(Ordering::Relaxed) || IS_HOOKED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
+            before(info);
+        }
+    }));
 }
 
 fn set_last(error: &Error) -> potluck_status_t {

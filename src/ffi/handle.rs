@@ -4,6 +4,9 @@
 //! table per kind, so that an older generation of a slot is known to have been issued for that kind and to have ended.
 //! A slot's generation rises when its value is taken out, and a slot whose generations are used up is never used again: no id
 //! comes twice. A look-up takes a reference of its own, so taking a value out beside a running call is safe.
+//!
+//! In a child made by fork the locks here may be held for ever, so every look-up fails before it takes one; a call that looks
+//! nothing up checks by itself.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
@@ -11,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::{Error, Result};
+use crate::{Error, Result, fork};
 
 const SLOT_BITS: u32 = 24;
 const GENERATION_BITS: u32 = 22;
@@ -91,6 +94,7 @@ impl<T> Table<T> {
 
     /// An id whose value comes later; until then it counts as never issued.
     pub(super) fn reserve(&self) -> Result<u64> {
+        fork::check()?;
         let slot = match self.free.lock().pop() {
             Some(slot) => slot,
             None => {
@@ -145,8 +149,10 @@ impl<T> Table<T> {
         }
     }
 
-    /// Whether it is an id of this table that was or will be issued: the kind, the copy and the slot are right.
+    /// Whether it is an id of this table that was or will be issued: the kind, the copy and the slot are right. Before any lock is
+    /// taken, and so fails in a child made by fork.
     fn check(&self, id: u64) -> Result<()> {
+        fork::check()?;
         let (kind, of_copy) = (id >> KIND_SHIFT, (id >> (SLOT_BITS + GENERATION_BITS)) as u32 & ((1 << TAG_BITS) - 1));
         if id == 0 {
             return Err(Error::InvalidHandle(format!("0 is no id; {} is wanted", Kind::named(self.kind as u64))));

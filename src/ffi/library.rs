@@ -6,7 +6,7 @@ use super::guard::{give_text, guard, guard_value, last_detail, last_text};
 use super::input::{self, CStruct};
 use super::output;
 use super::status::{NAMES, potluck_status_t};
-use crate::{Error, Result};
+use crate::{Error, Result, fork};
 
 /// The version of the ABI, which is also in the name of the shared library. It changes when a caller must be compiled anew.
 pub const POTLUCK_ABI: u32 = 1;
@@ -92,10 +92,11 @@ pub unsafe extern "C" fn potluck_last_error_detail(out_error: *mut potluck_error
 
 /// In a callback: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
 ///
-/// OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback).
+/// OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback), FORKED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_set_error(text: *const c_char) -> potluck_status_t {
     guard(|| {
+        fork::check()?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
         let text: Result<&str> = unsafe { input::text("text", text) };
         give_text(text?.to_owned())

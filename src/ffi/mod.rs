@@ -1,10 +1,10 @@
-//! The C ABI, over the public Rust API alone; nobody in the crate imports it. One file per type of the C API, and five that
+//! The C ABI, over the public Rust API (and `fork`, since ids have locks of their own); nobody in the crate imports it. One file per type of the C API, and five that
 //! they stand on: `guard` (one boundary for panics and errors), `handle` (ids), `input`, `output` and `callback`.
 //!
 //! A body here reads its inputs, makes one call and writes its outputs. The documentation of each item is C's: cbindgen
 //! makes `include/potluck.h` of it.
 
-#![allow(unsafe_code, non_camel_case_types, reason = "the C boundary: this folder, and nothing else, is unsafe")]
+#![allow(unsafe_code, non_camel_case_types, reason = "the C boundary")]
 #![allow(
     clippy::missing_safety_doc,
     reason = "the C contract in each function's documentation takes the place of # Safety"

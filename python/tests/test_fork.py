@@ -1,0 +1,174 @@
+"""Children made by fork: every call raises Forked at once, they exit as usual, and the parent goes on."""
+
+from support import child
+
+START = """
+import multiprocessing, os, signal, sys, threading
+import potluck
+kitchen = potluck.PeerSystem("kitchen")
+ada = kitchen.spawn("ada", on_message=lambda peer, message: b"salt")
+bob = kitchen.spawn("bob")
+ada.share("soup", b"tomato")
+soup, events = ada.get("soup"), kitchen.events()
+bob.tell("bob", "hello")
+message = bob.receive()
+
+CALLS = [
+    lambda: potluck.PeerSystem("pantry"),
+    lambda: kitchen.spawn("eve", on_stop=print),
+    lambda: kitchen.peers(),
+    lambda: kitchen.holders("soup"),
+    lambda: kitchen.mingle("soup", 7, None),
+    lambda: kitchen.events(),
+    lambda: kitchen.shutdown(None),
+    lambda: ada.share("soup", b"x"),
+    lambda: ada.unshare("soup"),
+    lambda: ada.get("soup"),
+    lambda: ada.resources(),
+    lambda: bob.request("ada", "soup", None),
+    lambda: bob.fetch("soup", None),
+    lambda: ada.offer("bob", "soup", None),
+    lambda: ada.exchange("bob", "soup", None),
+    lambda: ada.tell("bob", "hello", timeout=None),
+    lambda: bob.ask("ada", "taste", timeout=None),
+    lambda: bob.receive(None),
+    lambda: bob.close(None),
+    lambda: events.next(None),
+    lambda: message.reply(b"x"),
+]
+
+def all_forked():
+    signal.alarm(20)  # The deadline: it is not inherited.
+    for at, call in enumerate(CALLS):
+        try:
+            call()
+        except potluck.Forked:
+            continue
+        sys.exit(f"call {at} was made")
+    events.close()
+    soup.release()
+    message.release()
+
+def goes_on():
+    assert bytes(bob.request("ada", "soup", 20)) == b"tomato"
+    assert bytes(bob.ask("ada", "taste", timeout=20)) == b"salt"
+    assert kitchen.shutdown(20) is potluck.Ended.YES
+
+def code_of(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+
+def runs(code, *options):
+    # Newer Pythons warn of every fork beside threads, rightly.
+    done = child(START + code, options=("-W", "default", "-W", "ignore::DeprecationWarning", *options))
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+def test_a_child_of_os_fork_exits_as_usual():
+    runs("""
+pid = os.fork()
+if pid == 0:
+    all_forked()
+    sys.exit(7)
+assert code_of(pid) == 7
+goes_on()
+""")
+
+
+def test_a_child_that_drops_everything_and_leaves_with_blocks_is_silent():
+    runs("""
+with kitchen, ada:
+    pid = os.fork()
+    if pid == 0:
+        all_forked()
+        sys.exit(7)
+    assert code_of(pid) == 7
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        CALLS.clear()
+        del soup, events, message
+        sys.modules["__main__"].__dict__.pop("bob")
+        sys.exit(8)
+    assert code_of(pid) == 8
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    CALLS.clear()
+    del kitchen, ada, bob, soup, events, message
+    os._exit(9)
+assert code_of(pid) == 9
+""")
+
+
+def test_a_dropped_system_is_no_warning_in_a_child():
+    runs("""
+CALLS.clear()
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    del kitchen, ada, bob
+    sys.exit(7)
+assert code_of(pid) == 7
+assert kitchen.shutdown(20) is potluck.Ended.YES
+""")
+
+
+def test_multiprocessing_by_fork():
+    runs("""
+context = multiprocessing.get_context("fork")
+processes = [context.Process(target=all_forked) for _ in range(4)]
+[process.start() for process in processes]
+for process in processes:
+    process.join(30)
+    assert process.exitcode == 0, process
+with context.Pool(2) as pool:
+    assert pool.map_async(abs, [-1, -2]).get(30) == [1, 2]
+goes_on()
+""")
+
+
+def test_children_of_a_busy_parent():
+    runs("""
+stop = threading.Event()
+def busy(name):
+    while not stop.is_set():
+        with potluck.PeerSystem("pantry") as pantry:
+            eve = pantry.spawn(name, on_message=lambda peer, message: b"")
+            eve.share("bread", b"rye")
+            with kitchen.events() as reader, ada.get("soup"):
+                reader.next(20)
+            bob.ask("ada", "taste", timeout=20)
+threads = [threading.Thread(target=busy, args=(f"cook{number}",)) for number in range(3)]
+[thread.start() for thread in threads]
+for _ in range(30):
+    pid = os.fork()
+    if pid == 0:
+        all_forked()
+        # With all that Python does at exit.
+        sys.exit(7)
+    assert code_of(pid) == 7
+stop.set()
+[thread.join() for thread in threads]
+goes_on()
+""")
+
+
+def test_a_child_from_before_the_first_system_has_its_own():
+    done = child("""
+import os, signal, sys
+import potluck
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+with potluck.PeerSystem("kitchen") as kitchen:
+    ada, bob = kitchen.spawn("ada"), kitchen.spawn("bob")
+    ada.share("soup", b"tomato")
+    assert bytes(bob.request("ada", "soup", 20)) == b"tomato"
+if pid == 0:
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+""")
+    assert (done.returncode, done.stderr) == (0, "")

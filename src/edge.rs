@@ -1,0 +1,124 @@
+//! The edge of what the operating system gives to a thread: past it std aborts the process inside the new thread, when that
+//! finds no memory for its signal stack. So a thread is made only while there is room for it and some to spare.
+//!
+//! - **Address space and committed memory** (`ulimit -v`, strict overcommit): as much as `SPARE` is mapped and given back first.
+//! - **Maps** (Linux: `vm.max_map_count`, of which a thread takes four): counted in `/proc/self/maps`, now and then, and the last
+//!   sixteenth is left to the host. A count is good for as many threads as take half of what it left, and for no more than an
+//!   eighth of what it counted, so that a host that maps on its own is seen, too, and counting stays a small part of the cost.
+//!   A host that takes the rest between two counts is not seen; nor is anything where `/proc` cannot be read.
+//!
+//! How many threads a process may have (`ulimit -u`, cgroups, `kernel.pid_max`) the operating system says by itself in time.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+
+/// How many threads may still be made before maps are counted again. Held while one is made, so that no two take the same room.
+static MADE_UNTIL_COUNT: Mutex<u64> = Mutex::new(0);
+
+/// Stack and guard, signal stack and guard.
+const MAPS_OF_THREAD: u64 = 4;
+/// So many threads are made on any count, if they find room.
+const THREADS_OF_COUNT: u64 = 64;
+
+/// Makes a thread by `make`, if there is room.
+pub(crate) fn make_thread<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T> {
+    let mut until_count = MADE_UNTIL_COUNT.lock();
+    if *until_count == 0 {
+        *until_count = room_by_maps()?;
+    }
+    spare::check()
+        .map_err(|error| Error::LimitReached(format!("address space or memory for one more thread: {error}")))?;
+    let made = make().map_err(|error| Error::LimitReached(format!("threads of this process: {error}")))?;
+    *until_count = until_count.saturating_sub(1);
+    Ok(made)
+}
+
+/// For how many threads the maps of this process need no new count.
+fn room_by_maps() -> Result<u64> {
+    let read = || -> Option<(u64, u64)> {
+        let max = fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()?;
+        Some((max, count_lines(File::open("/proc/self/maps").ok()?).ok()?))
+    };
+    match read() {
+        Some((max, count)) => threads_until_count(max, count),
+        None => Ok(0),
+    }
+}
+
+fn threads_until_count(max: u64, count: u64) -> Result<u64> {
+    let threads = (max - max / 16).saturating_sub(count) / MAPS_OF_THREAD;
+    if threads == 0 {
+        return Err(Error::LimitReached(format!("vm.max_map_count is {max}, and this process has {count} maps")));
+    }
+    Ok((threads / 2).min(THREADS_OF_COUNT.max(count / 8)))
+}
+
+fn count_lines(mut file: impl Read) -> io::Result<u64> {
+    let mut buffer = [0; 4096];
+    let mut lines = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(lines),
+            Ok(len) => lines += buffer[..len].iter().filter(|byte| **byte == b'\n').count() as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "the operating system gives and takes pages by address")]
+mod spare {
+    use std::num::NonZeroUsize;
+
+    use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+    /// The stack of a thread is 2 MiB, unless the host says otherwise; the rest is for the signal stacks of those that are just
+    /// beginning, and for small allocations.
+    const SPARE: NonZeroUsize = NonZeroUsize::new(8 << 20).unwrap();
+
+    /// Whether so much could be had now. Not by the allocator, whose habits would change with it.
+    pub(super) fn check() -> nix::Result<()> {
+        // SAFETY: a new mapping where the kernel likes: it touches no other.
+        let pages = unsafe {
+            let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+            mmap_anonymous(None, SPARE, access, MapFlags::MAP_PRIVATE)
+        }?;
+        // SAFETY: the mapping made above, of which nobody else knows.
+        unsafe { munmap(pages, SPARE.get()) }
+    }
+}
+
+#[cfg(not(unix))]
+mod spare {
+    pub(super) fn check() -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_come_closer_towards_the_edge_and_the_last_maps_are_left() {
+        assert_eq!(threads_until_count(65530, 100), Ok(64));
+        assert_eq!(threads_until_count(65530, 20_000), Ok(2500));
+        assert_eq!(threads_until_count(65530, 60_000), Ok(179));
+        assert_eq!(threads_until_count(65530, 61_431), Ok(0), "room for one: it is made, and then counted again");
+        let text = "limit reached: vm.max_map_count is 65530, and this process has 61432 maps";
+        assert_eq!(threads_until_count(65530, 61_432).map_err(|error| error.to_string()), Err(text.to_owned()));
+        assert!(threads_until_count(10, 1_000_000).is_err());
+    }
+
+    #[test]
+    fn lines_are_counted_whatever_the_pieces() {
+        let text = "a map\n".repeat(3000);
+        assert_eq!(count_lines(text.as_bytes()).expect("it can be read"), 3000);
+        assert_eq!(count_lines(&b""[..]).expect("it can be read"), 0);
+    }
+}

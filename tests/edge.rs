@@ -1,0 +1,104 @@
+//! At the edge of what the operating system gives to threads: spawn answers LimitReached, what there is goes on, nothing aborts.
+//!
+//! Each test runs itself again in a process of its own, which has the low limit, and ends it by a deadline.
+
+#![cfg(target_os = "linux")]
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use potluck::{Ended, Error, Peer, PeerOptions, PeerSystem};
+
+/// Set in the child.
+const CHILD: &str = "POTLUCK_TEST_EDGE";
+const LONG: Duration = Duration::from_secs(60);
+/// Beyond the edge there are so many more attempts.
+const MORE: usize = 3;
+
+/// Counts itself, as the data of a peer's handlers.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Opens peers until that fails; gives the text of the failure.
+fn peers_until_it_fails() -> String {
+    let kitchen = PeerSystem::open("kitchen").expect("a system needs no thread");
+    let ada = kitchen.spawn_with("ada", PeerOptions::new().on_message(|_, message| Ok(message.reply("salt")?)));
+    let (ada, bob) = (ada.expect("there is room for one"), kitchen.spawn("bob").expect("there is room for two"));
+    ada.share("soup", "tomato").expect("it fits");
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let spawn = |number: usize| {
+        let counted = Counted(Arc::clone(&dropped));
+        kitchen.spawn_with(&format!("peer{number}"), PeerOptions::new().on_stop(move |_| drop(counted)))
+    };
+    let (mut made, mut last): (usize, Option<Peer>) = (0, None);
+    let error = loop {
+        match spawn(made) {
+            Ok(peer) => (made, last) = (made + 1, Some(peer)),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::LimitReached(_)), "{error:?}");
+    assert_eq!(dropped.load(Ordering::SeqCst), 1, "what the failed one owned, and nothing else");
+    // By now a little may have come free again.
+    let refused = (0..MORE).filter(|more| spawn(made + 1 + more).is_err()).count();
+    assert_eq!(dropped.load(Ordering::SeqCst), 1 + refused);
+
+    // Those that are there go on, and so does the rest of the system.
+    let last = last.expect("some were made");
+    for peer in [&bob, &last] {
+        assert_eq!(peer.request("ada", "soup", LONG).expect("it goes on").bytes(), b"tomato");
+        assert_eq!(peer.ask("ada", "taste", "", LONG).expect("it goes on").bytes(), b"salt");
+    }
+    assert_eq!(last.close(LONG), Ok(Ended::Yes));
+    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(dropped.load(Ordering::SeqCst), made + 1 + MORE);
+    error.to_string()
+}
+
+/// Runs a test again in a process of its own, after a command of the shell; gives what it printed.
+fn again(test: &str, shell: &str) -> String {
+    let program = std::env::current_exe().expect("the test's own path");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{shell} && exec timeout -s KILL 100 \"$0\" --exact --nocapture {test}")])
+        .arg(program);
+    // Of a small address space glibc's heaps for threads would take 64 MiB each, at random.
+    command.env(CHILD, "1").env("RUST_BACKTRACE", "0").env("MALLOC_ARENA_MAX", "1");
+    let output = command.output().expect("there is a shell");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{shell}: {:?}\n{out}{err}", output.status);
+    assert!(out.contains("limit reached: "), "{shell}: it says which\n{out}{err}");
+    out.into_owned()
+}
+
+fn is_again() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+#[test]
+fn a_small_address_space_is_a_limit() {
+    if is_again() {
+        return println!("{}", peers_until_it_fails());
+    }
+    // What is left over beside whole stacks of 2 MiB: from nothing to all but enough.
+    for kib in (60_000..62_052).step_by(12) {
+        let said = again("a_small_address_space_is_a_limit", &format!("ulimit -v {kib}"));
+        assert!(said.contains("address space") || said.contains("threads of this process"), "{said}");
+    }
+}
+
+#[test]
+fn peers_until_it_fails_on_this_machine() {
+    if is_again() {
+        return println!("{}", peers_until_it_fails());
+    }
+    // Which limit comes first is the machine's affair.
+    again("peers_until_it_fails_on_this_machine", "true");
+}
