@@ -222,6 +222,8 @@ class PeerSystem:
 # The systems whose end has not been seen. Reentrant, because a finalizer that runs while it is held may open or shut down one.
 _lock = threading.RLock()
 _open: set[int] = set()
+# Those whose end the exit of the interpreter has waited for.
+_waited_for: set[int] = set()
 # Those among them that a finalizer has begun to end; it appends, which needs no lock.
 _dropped: collections.deque[int] = collections.deque()
 
@@ -263,9 +265,11 @@ def _end_all() -> None:
     A thread that is inside of a handler when the interpreter ends would be stopped there; so the handlers get the time to return.
     """
     with _lock:
-        systems = list(_open)
+        # It runs twice at exit: what was waited for in vain is not waited for again.
+        systems = _open - _waited_for
+        _waited_for.update(systems)
     deadline = time.monotonic() + _EXIT_SECONDS
-    systems = [system for system in systems if not _has_ended(system, 0)]
+    systems = {system for system in systems if not _has_ended(system, 0)}
     for system in systems:
         _has_ended(system, max(0.0, deadline - time.monotonic()))
 
