@@ -331,7 +331,7 @@ typedef struct potluck_system_options_t {
    */
   uint64_t resource_bytes_max;
   /**
-   * How many dead letters are kept for reading. This build keeps none: UNSUPPORTED unless 0.
+   * How many dead letters are kept for reading; 0: 1024. All are counted.
    */
   uint64_t dead_letters_max;
   /**
@@ -640,7 +640,7 @@ typedef struct potluck_item_t {
    */
   const char *from;
   /**
-   * The resource.
+   * The resource; of a dead letter, its kind.
    */
   const char *name;
   /**
@@ -648,11 +648,11 @@ typedef struct potluck_item_t {
    */
   const char *text;
   /**
-   * The version of the resource.
+   * The version of the resource; of a dead letter, its number.
    */
   uint64_t version;
   /**
-   * The size of the resource in bytes.
+   * The size of the resource, or of the message, in bytes.
    */
   uint64_t size;
   /**
@@ -760,6 +760,17 @@ potluck_status_t potluck_system_mingle(struct potluck_system_t system,
                                        uint64_t seed,
                                        int64_t timeout_ms,
                                        struct potluck_list_t *out_list);
+
+/**
+ * The dead letters: messages that were accepted and that no callback has seen or will see, because they were still queued when
+ * their peer closed, or because the asker gave up before. The newest dead_letters_max of them, the newest last. Item: peer (to
+ * whom), from, name (the kind), size, status and text (the reason), version (its number: 1 is the first there ever was in this system).
+ * Does not block; also while a shutdown goes on.
+ *
+ * OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
+ */
+potluck_status_t potluck_system_dead_letters(struct potluck_system_t system,
+                                             struct potluck_list_t *out_list);
 
 /**
  * A reader of what happens from now on, which begins with a JOINED for every peer that is there. It holds up to `capacity`

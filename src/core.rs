@@ -33,6 +33,7 @@ pub(crate) struct Limits {
     pub(crate) mailbox_bytes_max: u64,
     pub(crate) shelf_bytes_max: u64,
     pub(crate) resource_bytes_max: u64,
+    pub(crate) dead_letters_max: u64,
     pub(crate) drop_timeout: Duration,
     pub(crate) close_on_handler_failure: bool,
 }

@@ -21,7 +21,8 @@
 //! - From another peer, or from any: [`Peer::request`], [`Peer::fetch`]; to another: [`Peer::offer`]; both ways:
 //!   [`Peer::exchange`]; all at once: [`PeerSystem::mingle`].
 //! - Messages: [`Peer::tell`], [`Peer::ask`], [`Peer::receive`], [`Message::reply`].
-//! - What a peer does by itself: [`PeerOptions`]. What happens: [`PeerSystem::events`].
+//! - What a peer does by itself: [`PeerOptions`]. What happens: [`PeerSystem::events`],
+//!   [`PeerSystem::dead_letters`].
 //!
 //! The README says what is promised; ARCHITECTURE.md how it is kept.
 
@@ -30,6 +31,7 @@
 mod call;
 mod close;
 mod core;
+mod dead_letters;
 mod deadline;
 mod desk;
 mod error;
@@ -64,6 +66,7 @@ struct Readme;
 pub use bytes::Bytes;
 
 pub use close::Ended;
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use message::Message;

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use crate::call::{After, block};
 use crate::core::{PeerCore, runs};
+use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::mailbox::{NoRoom, NotSent, Parcel, Waiting};
 use crate::message::{Ask, Letter, Message, Tell};
 use crate::name;
@@ -166,13 +166,8 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(
 pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
     match letter {
         Letter::Tell(tell) => {
-            to.system.feed.emit(&mut after.heard, || Event::DeadLetter {
-                to: Arc::clone(&to.name),
-                from: Arc::clone(&tell.from),
-                kind: Arc::clone(&tell.kind),
-                size: tell.body.len() as u64,
-                reason: to.peer_closed(),
-            });
+            let letter = dead_letter(to, &tell.from, &tell.kind, tell.body.len(), to.peer_closed());
+            to.system.feed.lock().bury(&mut after.heard, letter);
             if let Some(pair) = &tell.pair {
                 pair.finish();
                 after.go_on(to.desk.finished());
@@ -202,12 +197,11 @@ fn record_ask(to: &PeerCore, ask: &Ask, after: &mut After) {
     };
     let mut feed = to.system.feed.lock();
     if !ask.is_recorded.swap(true, Ordering::SeqCst) {
-        feed.emit(&mut after.heard, || Event::DeadLetter {
-            to: Arc::clone(&to.name),
-            from: Arc::clone(&ask.from),
-            kind: Arc::clone(&ask.kind),
-            size: ask.size as u64,
-            reason,
-        });
+        feed.bury(&mut after.heard, dead_letter(to, &ask.from, &ask.kind, ask.size, reason));
     }
+}
+
+fn dead_letter(to: &PeerCore, from: &Arc<str>, kind: &Arc<str>, size: usize, reason: Error) -> DeadLetter {
+    let (to, from, kind) = (Arc::clone(&to.name), Arc::clone(from), Arc::clone(kind));
+    DeadLetter { to, from, kind, size: size as u64, reason }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::call::{self, After};
 use crate::close::{self, Ended};
 use crate::core::{Life, Limits, PeerCore, SystemCore, Told, running};
+use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
@@ -74,11 +75,12 @@ impl PeerSystem {
     /// [`Error::InvalidName`]; [`Error::InvalidArgument`] for a limit of 0.
     pub fn open_with(name: &str, options: SystemOptions) -> Result<PeerSystem> {
         name::check_peer(name)?;
+        let limits = options.limits()?;
         let core = SystemCore {
             name: name.into(),
-            limits: options.limits()?,
             registry: Registry::new(),
-            feed: Feed::new(),
+            feed: Feed::new(limits.dead_letters_max),
+            limits,
             next_id: AtomicU64::new(1),
             is_closed: AtomicBool::new(false),
             spawning: Mutex::new(()),
@@ -237,6 +239,32 @@ impl PeerSystem {
         let joined =
             || core.registry.list().iter().map(|peer| Event::Joined { peer: Arc::clone(&peer.name) }).collect();
         core.feed.subscribe(Arc::clone(&core.name), capacity, joined).map(EventReader::new)
+    }
+
+    /// The messages that were accepted and that no handler has seen or will see: tells still queued when their peer closed, and asks
+    /// given up before they were begun or queued at the close. Each is counted once, before its peer has left; the newest
+    /// [`SystemOptions::dead_letters_max`] are kept. They can be read after the shutdown, too. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// None yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let (ada, bob) = (kitchen.spawn("ada")?, kitchen.spawn("bob")?);
+    /// bob.tell("ada", "hello", "soup?", Duration::from_secs(1))?;
+    /// ada.close(Duration::from_secs(1))?;
+    /// let dead = kitchen.dead_letters()?;
+    /// assert_eq!((dead.count, &*dead.newest[0].kind), (1, "hello"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dead_letters(&self) -> Result<DeadLetters> {
+        Ok(self.core().feed.dead_letters())
     }
 
     /// Closes every peer, as [`Peer::close`] does, and waits for the end of all.
@@ -400,16 +428,19 @@ pub struct SystemOptions {
     mailbox_bytes_max: Option<u64>,
     shelf_bytes_max: Option<u64>,
     resource_bytes_max: Option<u64>,
+    dead_letters_max: Option<u64>,
     drop_timeout: Option<Duration>,
     close_on_handler_failure: bool,
 }
 
 const MAILBOX_MESSAGES_MAX: u64 = 1024;
 const MAILBOX_BYTES_MAX: u64 = 64 << 20;
+const DEAD_LETTERS_MAX: u64 = 1024;
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl SystemOptions {
-    /// The defaults: 1,024 messages and 64 MiB in each mailbox, no other limit, a drop timeout of 1 s.
+    /// The defaults: 1,024 messages and 64 MiB in each mailbox, the newest 1,024 dead letters kept, no other limit, a drop timeout
+    /// of 1 s.
     pub fn new() -> SystemOptions {
         SystemOptions::default()
     }
@@ -449,6 +480,13 @@ impl SystemOptions {
         self
     }
 
+    /// How many dead letters are kept for [`PeerSystem::dead_letters`], at least 1; all are counted.
+    #[must_use]
+    pub fn dead_letters_max(mut self, letters: u64) -> Self {
+        self.dead_letters_max = Some(letters);
+        self
+    }
+
     /// How long dropping the last handle waits for the end at most.
     #[must_use]
     pub fn drop_timeout(mut self, timeout: Duration) -> Self {
@@ -469,12 +507,14 @@ impl SystemOptions {
         check_limit("mailbox_bytes_max", self.mailbox_bytes_max)?;
         check_limit("shelf_bytes_max", self.shelf_bytes_max)?;
         check_limit("resource_bytes_max", self.resource_bytes_max)?;
+        check_limit("dead_letters_max", self.dead_letters_max)?;
         Ok(Limits {
             peers_max: self.peers_max.unwrap_or(u64::MAX),
             mailbox_messages_max: self.mailbox_messages_max.unwrap_or(MAILBOX_MESSAGES_MAX),
             mailbox_bytes_max: self.mailbox_bytes_max.unwrap_or(MAILBOX_BYTES_MAX),
             shelf_bytes_max: self.shelf_bytes_max.unwrap_or(u64::MAX),
             resource_bytes_max: self.resource_bytes_max.unwrap_or(u64::MAX),
+            dead_letters_max: self.dead_letters_max.unwrap_or(DEAD_LETTERS_MAX),
             drop_timeout: self.drop_timeout.unwrap_or(DROP_TIMEOUT),
             close_on_handler_failure: self.close_on_handler_failure,
         })

@@ -44,7 +44,7 @@ pub struct potluck_system_options_t {
     pub shelf_bytes_max: u64,
     /// The most bytes of one resource; 0: no limit.
     pub resource_bytes_max: u64,
-    /// How many dead letters are kept for reading. This build keeps none: UNSUPPORTED unless 0.
+    /// How many dead letters are kept for reading; 0: 1024. All are counted.
     pub dead_letters_max: u64,
     /// 1: peers start their thread when there is first something to run. This build cannot: UNSUPPORTED unless 0.
     pub lazy_threads: u32,
@@ -101,9 +101,6 @@ pub(super) fn find(system: potluck_system_t) -> Result<Arc<Entry>> {
 
 fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
     let unsupported = |what: &str| Err(Error::Unsupported(format!("{what} in this build")));
-    if options.dead_letters_max != 0 {
-        return unsupported("dead_letters_max");
-    }
     if options.lazy_threads != 0 {
         return unsupported("lazy_threads");
     }
@@ -119,6 +116,7 @@ fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
             (options.mailbox_bytes_max, SystemOptions::mailbox_bytes_max),
             (options.shelf_bytes_max, SystemOptions::shelf_bytes_max),
             (options.resource_bytes_max, SystemOptions::resource_bytes_max),
+            (options.dead_letters_max, SystemOptions::dead_letters_max),
         ],
     );
     match options.drop_timeout_ms {
@@ -258,6 +256,27 @@ pub unsafe extern "C" fn potluck_system_mingle(
         let mingled = entry.system.mingle(resource, seed, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { list::give(mingled, out_list) }
+    })
+}
+
+/// The dead letters: messages that were accepted and that no callback has seen or will see, because they were still queued when
+/// their peer closed, or because the asker gave up before. The newest dead_letters_max of them, the newest last. Item: peer (to
+/// whom), from, name (the kind), size, status and text (the reason), version (its number: 1 is the first there ever was in this system).
+/// Does not block; also while a shutdown goes on.
+///
+/// OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_dead_letters(
+    system: potluck_system_t,
+    out_list: *mut potluck_list_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_list, potluck_list_t::default()) };
+        let dead = find(system)?.system.dead_letters()?;
+        let first = dead.count - dead.newest.len() as u64 + 1;
+        // SAFETY: as above.
+        unsafe { list::give((first..).zip(dead.newest).collect(), out_list) }
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod close;
 mod closing_calls;
+mod dead_letters;
 mod events;
 mod exchange;
 mod fairness;

@@ -1,0 +1,50 @@
+/* Looking at a system from outside: its dead letters, whether a peer is there, what its threads do, how its end goes. */
+#include "harness.h"
+
+static const potluck_item_t *items_of(potluck_list_t list, size_t items_len) {
+  const potluck_item_t *items;
+  size_t len;
+  OK(potluck_list_items(list, &items, &len));
+  CHECK(len == items_len);
+  return items;
+}
+
+static void dead_letters(void) {
+  potluck_system_options_t options;
+  potluck_system_t kitchen;
+  potluck_peer_t ada, bob;
+  potluck_list_t list;
+  const potluck_item_t *items;
+  memset(&options, 0, sizeof options);
+  options.struct_size = sizeof options;
+  options.dead_letters_max = 2;
+  OK(potluck_system_open("kitchen", &options, &kitchen));
+  OK(potluck_peer_spawn(kitchen, "ada", NULL, &ada));
+  OK(potluck_peer_spawn(kitchen, "bob", NULL, &bob));
+  OK(potluck_system_dead_letters(kitchen, &list));
+  items_of(list, 0);
+  OK(potluck_list_release(list));
+  OK(potluck_peer_tell(bob, "ada", "first", "1", 1, 0));
+  OK(potluck_peer_tell(bob, "ada", "second", "22", 2, 0));
+  EXPECT(POTLUCK_E_TIMED_OUT, potluck_peer_ask(bob, "ada", "question", "333", 3, 1, NULL));
+  OK(potluck_peer_close(ada, TIMEOUT_MS));
+  OK(potluck_system_dead_letters(kitchen, &list));
+  items = items_of(list, 2);
+  /* The ask was given up first; it is the one that is kept no more. */
+  CHECK(strcmp(items[0].peer, "ada") == 0 && strcmp(items[0].from, "bob") == 0 && strcmp(items[0].name, "first") == 0);
+  CHECK(items[0].size == 1 && items[0].status == POTLUCK_E_PEER_CLOSED && strstr(items[0].text, "ada") != NULL);
+  CHECK(strcmp(items[1].name, "second") == 0 && items[1].size == 2);
+  CHECK(items[0].version == 2 && items[1].version == 3);
+  OK(potluck_list_release(list));
+  OK(potluck_system_dead_letters(kitchen, NULL));
+  OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, NULL));
+  list.id = 1;
+  EXPECT(POTLUCK_E_CLOSED, potluck_system_dead_letters(kitchen, &list));
+  CHECK(list.id == 0);
+}
+
+int main(void) {
+  begin();
+  dead_letters();
+  return end("api_looking");
+}
