@@ -747,6 +747,17 @@ potluck_status_t potluck_system_holders(struct potluck_system_t system,
                                         struct potluck_list_t *out_list);
 
 /**
+ * Waits up to `timeout_ms` until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is
+ * there no more.
+ *
+ * OK, TIMED_OUT, CLOSED (the system was shut down before it came; or called in a callback whose own peer is closed meanwhile),
+ * INVALID_NAME, NO_SUCH_PEER (a name@node, which can only come in a mesh), INVALID_ARGUMENT, INVALID_HANDLE.
+ */
+potluck_status_t potluck_system_wait_for(struct potluck_system_t system,
+                                         const char *peer,
+                                         int64_t timeout_ms);
+
+/**
  * A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
  * at that moment. The same seed on the same state gives the same result. `timeout_ms` is for all of it.
  *

@@ -5,7 +5,7 @@
 //!
 //! 1. two shelves, in the order of the peers' ids;
 //! 2. the feed, then a reader's ring;
-//! 3. leaves, under which nothing is taken: the registry's, a desk's, a mailbox's lines, a turn's line, `told`, waits.
+//! 3. leaves, under which nothing is taken: the registry's, who waits for arrivals, a desk's, a mailbox's lines, a turn's line, `told`, waits.
 //!
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::arrivals::Arrivals;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
@@ -43,6 +44,8 @@ pub(crate) struct SystemCore {
     pub(crate) limits: Limits,
     pub(crate) registry: Registry<PeerCore>,
     pub(crate) feed: Feed,
+    /// Who waits for a peer to come; closed by the shutdown.
+    pub(crate) arrivals: Arrivals,
     pub(crate) next_id: AtomicU64,
     pub(crate) is_closed: AtomicBool,
     /// Held while a peer is made, so that two never race for one name.
@@ -67,9 +70,13 @@ impl SystemCore {
 
     pub(crate) fn check_open(&self) -> Result<()> {
         match self.is_closed.load(Ordering::SeqCst) {
-            true => Err(Error::Closed { name: self.name.to_string() }),
+            true => Err(self.closed()),
             false => Ok(()),
         }
+    }
+
+    pub(crate) fn closed(&self) -> Error {
+        Error::Closed { name: self.name.to_string() }
     }
 }
 

@@ -5,9 +5,10 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use crate::call::{self, After};
+use crate::arrivals::Arrivals;
+use crate::call::{self, After, block};
 use crate::close::{self, Ended};
-use crate::core::{Life, Limits, PeerCore, SystemCore, Told, running};
+use crate::core::{Life, Limits, PeerCore, Stage, SystemCore, Told, running};
 use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::desk::Desk;
@@ -24,7 +25,7 @@ use crate::resource::Resource;
 use crate::shelf::Shelf;
 use crate::signals;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
-use crate::turn::{Turn, Waits};
+use crate::turn::{Cause, Turn, Wait, Waits};
 use crate::worker;
 
 /// A set of peers that can reach one another; opened and shut down as one.
@@ -80,6 +81,7 @@ impl PeerSystem {
             name: name.into(),
             registry: Registry::new(),
             feed: Feed::new(limits.dead_letters_max),
+            arrivals: Arrivals::new(),
             limits,
             next_id: AtomicU64::new(1),
             is_closed: AtomicBool::new(false),
@@ -162,6 +164,7 @@ impl PeerSystem {
         system.registry.add(core.id, &core.name, &core);
         feed.emit(&mut after.heard, || Event::Joined { peer: Arc::clone(&core.name) });
         drop((feed, spawning));
+        system.arrivals.come(&core.name);
         Ok(Peer::new(core))
     }
 
@@ -196,6 +199,53 @@ impl PeerSystem {
             })
         };
         Ok(self.core().registry.holders(resource).into_iter().filter_map(held).collect())
+    }
+
+    /// Waits until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is there no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`]; [`Error::Closed`] when the system is shut down before it came, and from a handler whose own peer
+    /// is closed meanwhile; [`Error::InvalidName`]; [`Error::NoSuchPeer`] for a `name@node`, which can only come in a mesh.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let door = kitchen.clone();
+    /// let guest = std::thread::spawn(move || door.spawn("ada").map(drop));
+    /// kitchen.wait_for("ada", Duration::from_secs(10))?;
+    /// assert_eq!(kitchen.peers()?, ["ada"]);
+    /// # guest.join().expect("the guest came")
+    /// # }
+    /// ```
+    pub fn wait_for(&self, peer: &str, timeout: Duration) -> Result<()> {
+        let deadline = Deadline::after(timeout);
+        let system = self.core();
+        system.check_open()?;
+        let is_there = || match system.find(peer) {
+            Ok(found) => Ok(found.life.stage() == Stage::Open),
+            Err(Error::NoSuchPeer { .. }) if !peer.contains('@') => Ok(false),
+            Err(error) => Err(error),
+        };
+        if is_there()? {
+            return Ok(());
+        }
+        if deadline.is_now() {
+            return Err(Error::TimedOut);
+        }
+        let wait = Arc::new(Wait::new());
+        if !system.arrivals.add(peer, &wait) {
+            return Err(system.closed());
+        }
+        if is_there()? {
+            wait.end(Cause::Answered, Ok(()));
+        }
+        let result = block(None, &wait, |it| it, deadline, |_| Error::TimedOut, &mut After::new());
+        system.arrivals.leave(&wait);
+        result
     }
 
     /// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other
@@ -287,6 +337,9 @@ fn shutdown(core: &Arc<SystemCore>, timeout: Duration) -> Result<Ended> {
         // No peer is made after this.
         let _spawning = core.spawning.lock();
         core.is_closed.store(true, Ordering::SeqCst);
+    }
+    for wait in core.arrivals.close() {
+        wait.end(Cause::Closed, Err(core.closed()));
     }
     for peer in core.registry.list() {
         close::begin(&peer, &mut after);

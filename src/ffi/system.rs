@@ -232,6 +232,25 @@ pub unsafe extern "C" fn potluck_system_holders(
     })
 }
 
+/// Waits up to `timeout_ms` until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is
+/// there no more.
+///
+/// OK, TIMED_OUT, CLOSED (the system was shut down before it came; or called in a callback whose own peer is closed meanwhile),
+/// INVALID_NAME, NO_SUCH_PEER (a name@node, which can only come in a mesh), INVALID_ARGUMENT, INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_wait_for(
+    system: potluck_system_t,
+    peer: *const c_char,
+    timeout_ms: i64,
+) -> potluck_status_t {
+    guard(|| {
+        let entry = find(system)?;
+        // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
+        let peer = unsafe { input::text("peer", peer) }?;
+        entry.system.wait_for(peer, input::timeout(timeout_ms)?)
+    })
+}
+
 /// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
 /// at that moment. The same seed on the same state gives the same result. `timeout_ms` is for all of it.
 ///

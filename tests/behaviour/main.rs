@@ -26,6 +26,7 @@ mod stress;
 mod support;
 mod timeouts;
 mod turn;
+mod wait_for;
 
 // Threads, their switches and the memory of the process are seen in /proc.
 #[cfg(target_os = "linux")]

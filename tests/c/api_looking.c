@@ -1,4 +1,6 @@
 /* Looking at a system from outside: its dead letters, whether a peer is there, what its threads do, how its end goes. */
+#include <pthread.h>
+
 #include "harness.h"
 
 static const potluck_item_t *items_of(potluck_list_t list, size_t items_len) {
@@ -43,8 +45,32 @@ static void dead_letters(void) {
   CHECK(list.id == 0);
 }
 
+static void *spawn_ada(void *kitchen) {
+  OK(potluck_peer_spawn(*(potluck_system_t *)kitchen, "ada", NULL, NULL));
+  return NULL;
+}
+
+static void waits_for(void) {
+  potluck_system_t kitchen;
+  pthread_t guest;
+  OK(potluck_system_open("kitchen", NULL, &kitchen));
+  EXPECT(POTLUCK_E_TIMED_OUT, potluck_system_wait_for(kitchen, "ada", 0));
+  EXPECT(POTLUCK_E_TIMED_OUT, potluck_system_wait_for(kitchen, "ada", 1));
+  EXPECT(POTLUCK_E_INVALID_NAME, potluck_system_wait_for(kitchen, "a/b", 0));
+  EXPECT(POTLUCK_E_NO_SUCH_PEER, potluck_system_wait_for(kitchen, "ada@laptop", TIMEOUT_MS));
+  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_system_wait_for(kitchen, NULL, 0));
+  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_system_wait_for(kitchen, "ada", -2));
+  CHECK(pthread_create(&guest, NULL, spawn_ada, &kitchen) == 0);
+  OK(potluck_system_wait_for(kitchen, "ada", TIMEOUT_MS));
+  CHECK(pthread_join(guest, NULL) == 0);
+  OK(potluck_system_wait_for(kitchen, "ada", 0));
+  OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, NULL));
+  EXPECT(POTLUCK_E_CLOSED, potluck_system_wait_for(kitchen, "ada", TIMEOUT_MS));
+}
+
 int main(void) {
   begin();
   dead_letters();
+  waits_for();
   return end("api_looking");
 }
