@@ -374,6 +374,17 @@ typedef struct potluck_list_t {
 } potluck_list_t;
 
 /**
+ * A resource: owns one reference, to be released once with `potluck_resource_release`. Outlives its peer and system. May be
+ * used from several threads.
+ */
+typedef struct potluck_resource_t {
+  /**
+   * 0 is none.
+   */
+  uint64_t id;
+} potluck_resource_t;
+
+/**
  * An event reader: a name. Copies are free; `potluck_events_close` ends it for all, then it answers POTLUCK_E_CLOSED. May be used
  * from several threads; each event goes to one of them.
  */
@@ -470,17 +481,6 @@ typedef potluck_status_t (*potluck_on_request_fn)(struct potluck_peer_t peer,
                                                   const char *from,
                                                   const char *name,
                                                   void *user_data);
-
-/**
- * A resource: owns one reference, to be released once with `potluck_resource_release`. Outlives its peer and system. May be
- * used from several threads.
- */
-typedef struct potluck_resource_t {
-  /**
-   * 0 is none.
-   */
-  uint64_t id;
-} potluck_resource_t;
 
 /**
  * Is asked before the peer `from` puts `offered` on the peer's shelf by offer or exchange; on the peer's thread. `from` and
@@ -782,6 +782,20 @@ potluck_status_t potluck_system_mingle(struct potluck_system_t system,
  */
 potluck_status_t potluck_system_dead_letters(struct potluck_system_t system,
                                              struct potluck_list_t *out_list);
+
+/**
+ * What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON, to be released. Never waits for a
+ * callback; the peers are looked at one after another. Its name is "snapshot", its origin the system's name, its version 0.
+ *
+ * {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "resources" (on its shelf),
+ * "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
+ * "whom", "what", "since_ms"}}], "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its
+ * thread waits in; "from", "whom" and "what" may be null; later versions may add to it.
+ *
+ * OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
+ */
+potluck_status_t potluck_system_snapshot(struct potluck_system_t system,
+                                         struct potluck_resource_t *out_json);
 
 /**
  * A reader of what happens from now on, which begins with a JOINED for every peer that is there. It holds up to `capacity`

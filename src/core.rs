@@ -5,7 +5,8 @@
 //!
 //! 1. two shelves, in the order of the peers' ids;
 //! 2. the feed, then a reader's ring;
-//! 3. leaves, under which nothing is taken: the registry's, who waits for arrivals, a desk's, a mailbox's lines, a turn's line, `told`, waits.
+//! 3. what a peer's thread is doing;
+//! 4. leaves, under which nothing is taken: the registry's, who waits for arrivals, a desk's, a mailbox's lines, a turn's line, `told`, waits.
 //!
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use crate::arrivals::Arrivals;
 use crate::desk::Desk;
+use crate::doing::{Call, Doing};
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::mailbox::Mailbox;
@@ -103,6 +105,7 @@ pub(crate) struct PeerCore {
     pub(crate) told: Told,
     /// What a close of this peer ends: waits as this peer, and waits on its own thread.
     pub(crate) waits: Waits,
+    pub(crate) doing: Doing,
     pub(crate) life: Life,
 }
 
@@ -192,7 +195,7 @@ impl Told {
 
 /// How far a peer's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// All works.
     Open,
     /// No new work; its thread finishes.
@@ -279,6 +282,17 @@ impl Verb {
     }
 }
 
+impl Verb {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Verb::Request => "request",
+            Verb::Fetch => "fetch",
+            Verb::Offer(_) => "offer",
+            Verb::Exchange => "exchange",
+        }
+    }
+}
+
 impl Operation {
     pub(crate) fn target(&self) -> Arc<PeerCore> {
         Arc::clone(&self.route.lock().target)
@@ -326,6 +340,30 @@ pub(crate) fn set_has_turn(has_turn: bool) {
             running.has_turn = has_turn;
         }
     });
+}
+
+/// Until it is dropped, whoever looks at the peer whose own thread this is sees that it waits in a call.
+pub(crate) struct InCall(Option<Arc<PeerCore>>);
+
+/// For a call that is about to wait; `whom` says for which peer at the moment when somebody looks.
+pub(crate) fn in_call(
+    verb: &'static str,
+    what: Option<&Arc<str>>,
+    whom: impl Fn() -> Option<Arc<str>> + Send + 'static,
+) -> InCall {
+    let own = running();
+    if let Some(own) = &own {
+        own.doing.begin_call(Call { verb, whom: Box::new(whom), what: what.cloned() });
+    }
+    InCall(own)
+}
+
+impl Drop for InCall {
+    fn drop(&mut self) {
+        if let Some(own) = &self.0 {
+            own.doing.end_call();
+        }
+    }
 }
 
 /// Makes this thread the peer's own.

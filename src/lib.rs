@@ -22,7 +22,7 @@
 //!   [`Peer::exchange`]; all at once: [`PeerSystem::mingle`].
 //! - Messages: [`Peer::tell`], [`Peer::ask`], [`Peer::receive`], [`Message::reply`].
 //! - What a peer does by itself: [`PeerOptions`]. What happens: [`PeerSystem::events`],
-//!   [`PeerSystem::dead_letters`].
+//!   [`PeerSystem::dead_letters`]; what hangs: [`PeerSystem::snapshot`].
 //!
 //! The README says what is promised; ARCHITECTURE.md how it is kept.
 
@@ -35,6 +35,7 @@ mod core;
 mod dead_letters;
 mod deadline;
 mod desk;
+mod doing;
 mod error;
 mod event;
 mod feed;
@@ -49,6 +50,7 @@ mod registry;
 mod resource;
 mod shelf;
 mod signals;
+mod snapshot;
 mod sync;
 mod system;
 mod turn;
@@ -67,6 +69,7 @@ struct Readme;
 pub use bytes::Bytes;
 
 pub use close::Ended;
+pub use core::Stage;
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use error::{Error, Result};
 pub use event::Event;
@@ -75,4 +78,5 @@ pub use name::NAME_BYTES_MAX;
 pub use peer::{HandlerError, HandlerResult, Peer, PeerOptions};
 pub use reader::EventReader;
 pub use resource::Resource;
+pub use snapshot::{PeerSnapshot, RunningHandler, Snapshot, WaitingCall};
 pub use system::{Holder, Mingled, PeerSystem, SystemOptions};

@@ -214,6 +214,11 @@ impl Mailbox {
         self.taken.load(Ordering::Relaxed) >= number
     }
 
+    /// How many messages take room.
+    pub(crate) fn messages(&self) -> u64 {
+        self.room.messages()
+    }
+
     /// Nothing can be taken out now; something reserved may be about to come.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.1.is_empty()

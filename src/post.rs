@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::call::{After, block};
-use crate::core::{PeerCore, runs};
+use crate::core::{PeerCore, in_call, runs};
 use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -36,11 +36,13 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, ti
         // Only the handler that this is called from could make the room.
         return Err(target.deadlock());
     }
+    let (whom, kind) = (Arc::clone(&target.name), Arc::clone(&tell.kind));
     let parcel = Arc::new(Parcel::new(tell));
     if !target.mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))) {
         return Err(closed_to(caller, &target));
     }
     let late = |_| Error::Full { peer: target.name.to_string() };
+    let _in_call = in_call("tell", Some(&kind), move || Some(Arc::clone(&whom)));
     let result = block(Some(caller), &parcel, |it| &it.wait, deadline, late, &mut After::new());
     if !matches!(parcel.wait.ended(), Some((_, Cause::Answered))) {
         target.mailbox.leave_line(&Waiting::Tell(parcel));
@@ -81,6 +83,8 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
         Phase::Begun => Error::OutcomeUnknown { peer: target.name.to_string() },
     };
     let mut after = After::new();
+    let whom = Arc::clone(&target.name);
+    let _in_call = in_call("ask", Some(&ask.kind), move || Some(Arc::clone(&whom)));
     let result = block(Some(caller), &ask, |it| &it.wait, deadline, late, &mut after);
     match ask.wait.ended() {
         Some((Phase::Waiting, _)) => target.mailbox.leave_line(&Waiting::Ask(Arc::clone(&ask))),
@@ -133,6 +137,7 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
             (Ok(Some(letter)), _) => letter,
             (Ok(None), None) => return Err(Error::TimedOut),
             (Ok(None), Some(wait)) => {
+                let _in_call = in_call("receive", None, || None);
                 let result = block(Some(peer), &wait, |it| it, deadline, |_| Error::TimedOut, &mut after);
                 if result.is_err() {
                     peer.mailbox.leave_receivers(&wait);

@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::arrivals::Arrivals;
 use crate::call::{self, After, block};
 use crate::close::{self, Ended};
-use crate::core::{Life, Limits, PeerCore, Stage, SystemCore, Told, running};
+use crate::core::{Life, Limits, PeerCore, Stage, SystemCore, Told, in_call, running};
 use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::desk::Desk;
+use crate::doing::Doing;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::Feed;
@@ -24,6 +25,7 @@ use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
 use crate::signals;
+use crate::snapshot::{self, Snapshot};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::turn::{Cause, Turn, Wait, Waits};
 use crate::worker;
@@ -138,6 +140,7 @@ impl PeerSystem {
             desk: Desk::new(),
             told: Told::new(),
             waits: Waits::new(),
+            doing: Doing::new(),
             life: Life::new(),
         });
         let mut after = After::new();
@@ -243,6 +246,8 @@ impl PeerSystem {
         if is_there()? {
             wait.end(Cause::Answered, Ok(()));
         }
+        let awaited: Arc<str> = peer.into();
+        let _in_call = in_call("wait_for", None, move || Some(Arc::clone(&awaited)));
         let result = block(None, &wait, |it| it, deadline, |_| Error::TimedOut, &mut After::new());
         system.arrivals.leave(&wait);
         result
@@ -315,6 +320,32 @@ impl PeerSystem {
     /// ```
     pub fn dead_letters(&self) -> Result<DeadLetters> {
         Ok(self.core().feed.dead_letters())
+    }
+
+    /// What each peer is doing at this moment, so that a hang can be read: its queue, the handler that runs, the call that its thread
+    /// waits in, for whom and since when. Never waits for a handler; the peers are looked at one after another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the shutdown; while it goes on, those that are still there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// kitchen.spawn("ada")?;
+    /// let snapshot = kitchen.snapshot()?;
+    /// assert_eq!((snapshot.peers[0].doing().as_str(), snapshot.peers[0].messages), ("idle", 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let snapshot = snapshot::take(self.core());
+        if snapshot.peers.is_empty() {
+            self.core().check_open()?;
+        }
+        Ok(snapshot)
     }
 
     /// Closes every peer, as [`Peer::close`] does, and waits for the end of all.

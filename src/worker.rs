@@ -9,6 +9,7 @@
 use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
 use crate::close::{self, bury_all, joined, shut};
 use crate::core::{Operation, PeerCore, Stage, Verb, begin_running, end_running};
+use crate::doing::{Doing, Handler};
 use crate::error::Error;
 use crate::event::Event;
 use crate::message::Letter;
@@ -51,6 +52,7 @@ impl Worker {
         let notes = core.desk.notes_len();
         if work.is_none() && notes == 0 {
             drop(after);
+            core.doing.rest();
             return core.mailbox.bell().sleep(|| {
                 core.life.stage() != Stage::Open
                     || core.desk.has_work()
@@ -94,7 +96,8 @@ impl Worker {
     fn tell_notes(&mut self, count: usize, after: &mut After) {
         for note in (0..count).map_while(|_| self.core.desk.take_note()) {
             if let Some(on_received) = &mut self.handlers.on_received {
-                let result = guard(|| {
+                let about = (Arc::clone(&note.from), Arc::clone(note.resource.shared_name()));
+                let result = guard(&self.core.doing, "on_received", Some(about), || {
                     on_received(&self.peer, &note.from, &note.resource);
                     Ok(())
                 });
@@ -119,7 +122,7 @@ impl Worker {
         let (Some((message, pair)), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
             return;
         };
-        match guard(|| on_message(&self.peer, &message)) {
+        match guard(&self.core.doing, "on_message", Some(message.about()), || on_message(&self.peer, &message)) {
             Ok(()) => {}
             Err(HandlerError::UnknownMessage) => {
                 self.core.system.feed.emit(&mut after.heard, || Event::UnknownMessage {
@@ -160,10 +163,11 @@ impl Worker {
     fn vote(&mut self, operation: &Operation, after: &mut After) -> Result<Seen, Error> {
         let mut seen = Seen::default();
         let (from, name) = (&operation.caller.name, &operation.name);
+        let about = || Some((Arc::clone(from), Arc::clone(name)));
         if let (Verb::Request | Verb::Fetch | Verb::Exchange, Some(on_request)) =
             (&operation.verb, &mut self.handlers.on_request)
         {
-            let vote = guard(|| on_request(&self.peer, from, name));
+            let vote = guard(&self.core.doing, "on_request", about(), || on_request(&self.peer, from, name));
             vote.map_err(|error| self.refused(from, error, after))?;
             let held = self.core.shelf.lock().get(name).cloned();
             seen.theirs = Some(held.ok_or_else(|| self.core.no_such_resource(name))?);
@@ -177,7 +181,7 @@ impl Worker {
             Verb::Request | Verb::Fetch => return Ok(seen),
         };
         if let Some(on_offer) = &mut self.handlers.on_offer {
-            let vote = guard(|| on_offer(&self.peer, from, &offered));
+            let vote = guard(&self.core.doing, "on_offer", about(), || on_offer(&self.peer, from, &offered));
             vote.map_err(|error| self.refused(from, error, after))?;
             seen.mine = Some(offered);
         }
@@ -224,7 +228,7 @@ impl Worker {
             // No more can come: the shelf is closed.
             worker.tell_notes(usize::MAX, after);
             if let Some(on_stop) = worker.handlers.on_stop.take() {
-                let result = guard(|| {
+                let result = guard(&worker.core.doing, "on_stop", None, || {
                     on_stop(&worker.peer);
                     Ok(())
                 });
@@ -276,6 +280,11 @@ fn clear_shelf(core: &PeerCore) {
 }
 
 /// Runs a handler; its panic becomes a failure with the panic's text.
-fn guard(run: impl FnOnce() -> HandlerResult) -> HandlerResult {
-    caught(run).unwrap_or_else(|text| Err(HandlerError::Failed(text)))
+fn guard(
+    doing: &Doing,
+    name: &'static str,
+    about: Option<(Arc<str>, Arc<str>)>,
+    run: impl FnOnce() -> HandlerResult,
+) -> HandlerResult {
+    doing.run(Handler { name, about }, || caught(run)).unwrap_or_else(|text| Err(HandlerError::Failed(text)))
 }

@@ -10,9 +10,11 @@ use super::events::{READERS, potluck_events_t};
 use super::guard::{guard, guard_outcome};
 use super::handle::{Found, Kind, Table};
 use super::input::{self, CStruct};
-use super::list::{self, potluck_list_t};
+use super::list::{self, LISTS, potluck_list_t};
+use super::message::MESSAGES;
 use super::output;
 use super::peer::PEERS;
+use super::resource::{self, RESOURCES, potluck_resource_t};
 use super::status::{POTLUCK_DEFERRED, POTLUCK_OK, POTLUCK_STILL_RUNNING, potluck_status_t};
 use crate::{Ended, Error, PeerSystem, Result, SystemOptions};
 
@@ -296,6 +298,38 @@ pub unsafe extern "C" fn potluck_system_dead_letters(
         let first = dead.count - dead.newest.len() as u64 + 1;
         // SAFETY: as above.
         unsafe { list::give((first..).zip(dead.newest).collect(), out_list) }
+    })
+}
+
+/// What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON, to be released. Never waits for a
+/// callback; the peers are looked at one after another. Its name is "snapshot", its origin the system's name, its version 0.
+///
+/// {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "resources" (on its shelf),
+/// "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
+/// "whom", "what", "since_ms"}}], "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its
+/// thread waits in; "from", "whom" and "what" may be null; later versions may add to it.
+///
+/// OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_snapshot(
+    system: potluck_system_t,
+    out_json: *mut potluck_resource_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_json, potluck_resource_t::default()) };
+        let mut snapshot = find(system)?.system.snapshot()?;
+        let live = [
+            ("systems", SYSTEMS.live()),
+            ("peers", PEERS.live()),
+            ("events", READERS.live()),
+            ("resources", RESOURCES.live()),
+            ("messages", MESSAGES.live()),
+            ("lists", LISTS.live()),
+        ];
+        snapshot.handles.extend(live.map(|(kind, live)| (kind.to_owned(), live)));
+        // SAFETY: as above.
+        unsafe { resource::give(snapshot.to_json(), out_json) }
     })
 }
 

@@ -68,9 +68,67 @@ static void waits_for(void) {
   EXPECT(POTLUCK_E_CLOSED, potluck_system_wait_for(kitchen, "ada", TIMEOUT_MS));
 }
 
+static potluck_status_t look_around(potluck_peer_t peer, potluck_message_t message, void *user_data) {
+  potluck_resource_t json;
+  (void)peer;
+  OK(potluck_system_snapshot(*(potluck_system_t *)user_data, &json));
+  {
+    const uint8_t *data;
+    size_t data_len;
+    OK(potluck_resource_data(json, &data, &data_len));
+    OK(potluck_message_reply(message, data, data_len));
+  }
+  return potluck_resource_release(json);
+}
+
+/* Whether the bytes of a resource contain these. */
+static int says(potluck_resource_t resource, const char *words) {
+  const uint8_t *data;
+  size_t data_len, words_len = strlen(words), at;
+  OK(potluck_resource_data(resource, &data, &data_len));
+  for (at = 0; at + words_len <= data_len; at++)
+    if (memcmp(data + at, words, words_len) == 0) return 1;
+  fprintf(stderr, "%.*s\n", (int)data_len, (const char *)data);
+  return 0;
+}
+
+static void snapshots(void) {
+  potluck_system_t kitchen;
+  potluck_peer_t ada, bob;
+  potluck_peer_options_t options;
+  potluck_resource_t json, answer;
+  potluck_resource_info_t info = {sizeof info, NULL, NULL, 0, NULL, 0};
+  OK(potluck_system_open("a \"big\" kitchen", NULL, &kitchen));
+  memset(&options, 0, sizeof options);
+  options.struct_size = sizeof options;
+  options.on_message = look_around;
+  options.user_data = &kitchen;
+  OK(potluck_peer_spawn(kitchen, "ada", &options, &ada));
+  OK(potluck_peer_spawn(kitchen, "bob", NULL, &bob));
+  OK(potluck_peer_share(bob, "soup", "leek", 4, NULL));
+  OK(potluck_peer_tell(ada, "bob", "note", NULL, 0, 0));
+  OK(potluck_system_snapshot(kitchen, &json));
+  OK(potluck_resource_info(json, &info));
+  CHECK(strcmp(info.name, "snapshot") == 0 && strcmp(info.origin, "a \"big\" kitchen") == 0 && info.version == 0);
+  CHECK(says(json, "{\"system\":\"a \\\"big\\\" kitchen\",\"is_open\":true,\"peers\":[{\"peer\":\"ada\","));
+  CHECK(says(json, "{\"peer\":\"bob\",\"stage\":\"open\",\"messages\":1,\"resources\":1,\"doing\":\"idle\","));
+  CHECK(says(json, "\"handles\":{\"systems\":1,\"peers\":2,\"events\":0,\"resources\":0,\"messages\":0,\"lists\":0}}"));
+  OK(potluck_peer_ask(bob, "ada", "look", NULL, 0, TIMEOUT_MS, &answer));
+  CHECK(says(answer, "\"handler\":{\"name\":\"on_message\",\"from\":\"bob\",\"what\":\"look\",\"since_ms\":"));
+  /* The message that the callback borrows, and the first snapshot. */
+  CHECK(says(answer, "\"resources\":1,\"messages\":1,\"lists\":0}}"));
+  OK(potluck_resource_release(answer));
+  OK(potluck_resource_release(json));
+  OK(potluck_system_snapshot(kitchen, NULL));
+  OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, NULL));
+  EXPECT(POTLUCK_E_CLOSED, potluck_system_snapshot(kitchen, &json));
+  CHECK(json.id == 0);
+}
+
 int main(void) {
   begin();
   dead_letters();
   waits_for();
+  snapshots();
   return end("api_looking");
 }
