@@ -98,11 +98,13 @@ fn they_are_the_same_as_the_events_and_in_their_order() {
 #[test]
 fn the_newest_are_kept_and_all_are_counted() {
     let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().dead_letters_max(2)).unwrap();
-    let (ada, bob) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("bob").unwrap());
+    // Busy, so that they are buried by one thread, in their order.
+    let (ada, bob, gate) = busy_ada(&kitchen);
     for number in 0..5 {
         bob.tell("ada", &number.to_string(), "", NOW).unwrap();
     }
-    ada.close(LONG).unwrap();
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    gate.open();
     let dead = kitchen.dead_letters().unwrap();
     assert_eq!((dead.count, kinds(&dead)), (5, vec!["3", "4"]));
 }
@@ -110,11 +112,12 @@ fn the_newest_are_kept_and_all_are_counted() {
 #[test]
 fn by_default_the_newest_1024_are_kept() {
     let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().mailbox_messages_max(2_000)).unwrap();
-    let ada = kitchen.spawn("ada").unwrap();
+    let (ada, bob, gate) = busy_ada(&kitchen);
     for number in 0..1_030 {
-        ada.tell("ada", &number.to_string(), "", NOW).unwrap();
+        bob.tell("ada", &number.to_string(), "", NOW).unwrap();
     }
-    ada.close(LONG).unwrap();
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    gate.open();
     let dead = kitchen.dead_letters().unwrap();
     assert_eq!((dead.count, dead.newest.len(), kinds(&dead)[0]), (1_030, 1_024, "6"));
 }
