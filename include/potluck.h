@@ -644,7 +644,7 @@ typedef struct potluck_item_t {
    */
   const char *name;
   /**
-   * What there is to say: of a failure, its text.
+   * What there is to say: of a failure, its text; in a report, what the peer's thread is doing.
    */
   const char *text;
   /**
@@ -652,7 +652,7 @@ typedef struct potluck_item_t {
    */
   uint64_t version;
   /**
-   * The size of the resource, or of the message, in bytes.
+   * The size of the resource, or of the message, in bytes; in a report, for how many milliseconds.
    */
   uint64_t size;
   /**
@@ -718,12 +718,17 @@ potluck_status_t potluck_system_open(const char *name,
                                      struct potluck_system_t *out_system);
 
 /**
- * Closes all peers as `potluck_peer_close` does and waits up to `timeout_ms` for the end of all. Ids of the system and its peers
- * answer CLOSED afterwards. Resources, messages and lists stay valid. Shutting it down again is OK.
+ * Shuts the system down, in two phases. From the call on, calls of threads that run no callback of this system answer CLOSED, and so
+ * does spawning. Callbacks go on, and their calls work, until nothing is unfinished: none runs, no message waits for an on_message,
+ * nothing else is queued for them. Then, or at half the timeout, all peers are closed as by `potluck_peer_close`, and the
+ * end of all is waited for. With timeout 0 all are closed at once; with POTLUCK_WAIT_FOREVER both phases may last for ever.
+ * A message that is kept (PENDING) does not hold it up. peers, snapshot, dead_letters, replies and event readers work meanwhile.
  *
- * OK: no callback runs or will run, every user data has been dropped, no thread is left. STILL_RUNNING: the deadline passed;
- * `*out_report` lists the peers that have not ended (item: peer), the end goes on, call again to wait on. DEFERRED: called
- * from a callback of one of its peers; it happens when that returns. CLOSED (in a callback whose own peer is closed
+ * OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
+ * from then on, while resources, messages and lists stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
+ * `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
+ * goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
+ * and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
  * meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
  */
 potluck_status_t potluck_system_shutdown(struct potluck_system_t system,

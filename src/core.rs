@@ -6,7 +6,7 @@
 //! 1. two shelves, in the order of the peers' ids;
 //! 2. the feed, then a reader's ring;
 //! 3. what a peer's thread is doing;
-//! 4. leaves, under which nothing is taken: the registry's, who waits for arrivals, a desk's, a mailbox's lines, a turn's line, `told`, waits.
+//! 4. leaves, under which nothing is taken: the registry's, who waits for arrivals or for quiet, a desk's, a mailbox's lines, a turn's line, `told`, waits.
 //!
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::mailbox::Mailbox;
 use crate::name;
+use crate::quiet::Quiet;
 use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
@@ -49,7 +50,9 @@ pub(crate) struct SystemCore {
     /// Who waits for a peer to come; closed by the shutdown.
     pub(crate) arrivals: Arrivals,
     pub(crate) next_id: AtomicU64,
+    /// Set by the shutdown: nothing comes in from outside any more.
     pub(crate) is_closed: AtomicBool,
+    pub(crate) quiet: Quiet<PeerCore>,
     /// Held while a peer is made, so that two never race for one name.
     pub(crate) spawning: Mutex<()>,
     /// Peers that have left the registry, or are about to, and have not been joined. One that has not been joined is here or
@@ -68,6 +71,14 @@ impl SystemCore {
             None if peer.contains('@') => Err(Error::NoSuchPeer { peer: peer.to_owned() }),
             None => name::check_peer(peer).and(Err(Error::NoSuchPeer { peer: peer.to_owned() })),
         }
+    }
+
+    /// The check at the entry of each call on the system: after the shutdown has begun, only handlers of it may go on.
+    pub(crate) fn check_inside(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::SeqCst) && !runs_in(self) {
+            return Err(self.closed());
+        }
+        Ok(())
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -116,10 +127,16 @@ impl PeerCore {
 
     /// The check at the entry of each call as this peer. Its own thread may go on with what needs no waiting.
     pub(crate) fn check_acting(&self) -> Result<()> {
-        if self.life.stage() == Stage::Open || runs(self) {
-            return Ok(());
+        match self.life.stage() {
+            Stage::Open => self.system.check_inside(),
+            _ if runs(self) => Ok(()),
+            _ => Err(self.closed()),
         }
-        Err(self.closed())
+    }
+
+    /// There is something for its own thread to do.
+    pub(crate) fn has_work(&self) -> bool {
+        self.desk.has_work() || self.turn.is_handed() || !(self.mailbox.is_inbox() || self.mailbox.is_empty())
     }
 
     pub(crate) fn closed(&self) -> Error {
@@ -325,6 +342,12 @@ pub(crate) fn running() -> Option<Arc<PeerCore>> {
 /// Whether this thread is the peer's own.
 pub(crate) fn runs(peer: &PeerCore) -> bool {
     RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(|running| running.peer.is(peer))).unwrap_or(false)
+}
+
+/// Whether this thread is a peer's own of this system.
+fn runs_in(system: &SystemCore) -> bool {
+    let is_in = |running: &Running| std::ptr::eq(&*running.peer.system, system);
+    RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(is_in)).unwrap_or(false)
 }
 
 /// Whether this thread is the peer's own and holds its turn.

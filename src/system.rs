@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::arrivals::Arrivals;
 use crate::call::{self, After, block};
-use crate::close::{self, Ended};
-use crate::core::{Life, Limits, PeerCore, Stage, SystemCore, Told, in_call, running};
+use crate::close;
+use crate::core::{Life, Limits, PeerCore, Stage, SystemCore, Told, in_call};
 use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::desk::Desk;
@@ -19,11 +19,13 @@ use crate::feed::Feed;
 use crate::mailbox::Mailbox;
 use crate::name;
 use crate::peer::{Peer, PeerOptions, check_limit};
+use crate::quiet::Quiet;
 use crate::random::SplitMix64;
 use crate::reader::EventReader;
 use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
+use crate::shutdown::{self, Report};
 use crate::signals;
 use crate::snapshot::{self, Snapshot};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
@@ -87,6 +89,7 @@ impl PeerSystem {
             limits,
             next_id: AtomicU64::new(1),
             is_closed: AtomicBool::new(false),
+            quiet: Quiet::new(),
             spawning: Mutex::new(()),
             unjoined: Mutex::new(HashMap::new()),
             is_abandoned: AtomicBool::new(false),
@@ -190,7 +193,7 @@ impl PeerSystem {
     ///
     /// [`Error::InvalidName`], [`Error::Closed`].
     pub fn holders(&self, resource: &str) -> Result<Vec<Holder>> {
-        self.core().check_open()?;
+        self.core().check_inside()?;
         name::check_resource(resource)?;
         let held = |peer: Arc<PeerCore>| {
             let held = peer.shelf.lock().get(resource).cloned()?;
@@ -227,7 +230,7 @@ impl PeerSystem {
     pub fn wait_for(&self, peer: &str, timeout: Duration) -> Result<()> {
         let deadline = Deadline::after(timeout);
         let system = self.core();
-        system.check_open()?;
+        system.check_inside()?;
         let is_there = || match system.find(peer) {
             Ok(found) => Ok(found.life.stage() == Stage::Open),
             Err(Error::NoSuchPeer { .. }) if !peer.contains('@') => Ok(false),
@@ -264,7 +267,7 @@ impl PeerSystem {
     /// [`Error::NoSuchResource`] if nobody holds it, [`Error::InvalidName`], [`Error::Closed`].
     pub fn mingle(&self, resource: &str, seed: u64, timeout: Duration) -> Result<Vec<Mingled>> {
         let deadline = Deadline::after(timeout);
-        self.core().check_open()?;
+        self.core().check_inside()?;
         name::check_resource(resource)?;
         let mut holders = Holders::new(self.core().registry.holders(resource));
         if holders.peers.is_empty() {
@@ -287,7 +290,7 @@ impl PeerSystem {
     /// [`Error::InvalidArgument`] for a capacity of 0, [`Error::Closed`].
     pub fn events(&self, capacity: usize) -> Result<EventReader> {
         let core = self.core();
-        core.check_open()?;
+        core.check_inside()?;
         if capacity == 0 {
             return Err(Error::InvalidArgument("the capacity is 0: no event would ever fit".to_owned()));
         }
@@ -348,54 +351,35 @@ impl PeerSystem {
         Ok(snapshot)
     }
 
-    /// Closes every peer, as [`Peer::close`] does, and waits for the end of all.
+    /// Shuts the system down, in two phases.
     ///
-    /// After [`Ended::Yes`] no handler runs or will run and no thread is left. From a handler of one of its peers it is
-    /// [`Ended::Deferred`]. With [`Ended::StillRunning`], [`peers`](PeerSystem::peers) says who has not ended yet.
+    /// From the call on, calls of threads that run no handler of this system answer [`Error::Closed`], and so does spawning. Handlers go
+    /// on, and their calls work, until nothing is unfinished: no handler runs, no message waits for an on_message, no operation or
+    /// receipt is queued. Then, or at half the timeout, every peer is closed, as by [`Peer::close`], and the end of all is
+    /// waited for. What a peer without on_message has not received by then is a dead letter; a message that was kept to be answered
+    /// later does not hold the shutdown up. With a timeout of 0 every peer is closed at once; with one that never ends both phases may
+    /// last for ever.
+    ///
+    /// After [`Ended::Yes`](crate::Ended::Yes) no handler runs or will run and no thread is left. With [`Ended::StillRunning`](crate::Ended::StillRunning) the report says who has not
+    /// ended and what it is doing, and the call may be repeated. From a handler of one of its peers it is [`Ended::Deferred`](crate::Ended::Deferred): the
+    /// call refuses what comes from outside and returns; the first phase goes on without it, and at half the timeout, but not before
+    /// that handler has returned, every peer is closed.
+    ///
+    /// [`peers`](PeerSystem::peers), [`snapshot`](PeerSystem::snapshot), [`dead_letters`](PeerSystem::dead_letters),
+    /// [`Message::reply`](crate::Message::reply) and readers of events go on working meanwhile, from everywhere.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`] from a handler of another system whose own peer is closed meanwhile.
-    pub fn shutdown(&self, timeout: Duration) -> Result<Ended> {
-        shutdown(self.core(), timeout)
+    pub fn shutdown(&self, timeout: Duration) -> Result<Report> {
+        shutdown::shutdown(self.core(), timeout)
     }
-}
-
-fn shutdown(core: &Arc<SystemCore>, timeout: Duration) -> Result<Ended> {
-    let deadline = Deadline::after(timeout);
-    let mut after = After::new();
-    {
-        // No peer is made after this.
-        let _spawning = core.spawning.lock();
-        core.is_closed.store(true, Ordering::SeqCst);
-    }
-    for wait in core.arrivals.close() {
-        wait.end(Cause::Closed, Err(core.closed()));
-    }
-    for peer in core.registry.list() {
-        close::begin(&peer, &mut after);
-    }
-    after.settle();
-    if running().is_some_and(|own| Arc::ptr_eq(&own.system, core)) {
-        return Ok(Ended::Deferred);
-    }
-    // In this order: one that is in neither has been joined.
-    let mut ending = core.registry.list();
-    ending.extend(core.unjoined.lock().values().cloned());
-    for peer in ending {
-        match close::wait(&peer, deadline)? {
-            Ended::Yes => {}
-            not_yet => return Ok(not_yet),
-        }
-    }
-    core.feed.lock().close(&mut after.heard);
-    Ok(Ended::Yes)
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         // Who wants to know how it went calls shutdown; a drop cannot say.
-        let _ = shutdown(&self.core, self.core.limits.drop_timeout);
+        let _ = shutdown::shutdown(&self.core, self.core.limits.drop_timeout);
         // Who ends later has nobody to join it, and detaches itself.
         self.core.is_abandoned.store(true, Ordering::SeqCst);
         close::reap(&self.core);

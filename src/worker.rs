@@ -9,12 +9,14 @@
 use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
 use crate::close::{self, bury_all, joined, shut};
 use crate::core::{Operation, PeerCore, Stage, Verb, begin_running, end_running};
+use crate::deadline::Deadline;
 use crate::doing::{Doing, Handler};
 use crate::error::Error;
 use crate::event::Event;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
 use crate::post::{bury, open};
+use crate::shutdown;
 use crate::sync::{Arc, Mutex, Ordering};
 use crate::turn::Cause;
 use crate::unwind::{caught, drop_user_data};
@@ -46,19 +48,15 @@ impl Worker {
     fn round(&mut self) {
         let core = Arc::clone(&self.core);
         let mut after = After::new();
+        core.mailbox.bell().begin_round();
+        shutdown::go_on(&core);
         core.turn.go_on(&mut |operation| perform(operation, &core, &mut after));
         let work = self.next();
         // Those that came before what was taken now: more may come as long as their handlers wait.
         let notes = core.desk.notes_len();
         if work.is_none() && notes == 0 {
             drop(after);
-            core.doing.rest();
-            return core.mailbox.bell().sleep(|| {
-                core.life.stage() != Stage::Open
-                    || core.desk.has_work()
-                    || core.turn.is_handed()
-                    || !(core.mailbox.is_inbox() || core.mailbox.is_empty())
-            });
+            return self.rest();
         }
         self.in_turn(&mut after, |worker, after| match work {
             Some(Work::Operation(operation)) => {
@@ -75,6 +73,19 @@ impl Worker {
             }
             None => worker.tell_notes(notes, after),
         });
+    }
+
+    fn rest(&self) {
+        let core = &self.core;
+        let mut is_due = false;
+        core.doing.rest();
+        core.mailbox.bell().sleep(shutdown::closes_by(core), || {
+            is_due = core.life.stage() == Stage::Open && !core.has_work() && shutdown::is_due(&core.system);
+            is_due || core.life.stage() != Stage::Open || core.has_work()
+        });
+        if is_due {
+            shutdown::close_all(&core.system);
+        }
     }
 
     fn next(&self) -> Option<Work> {
@@ -222,7 +233,7 @@ impl Worker {
         while !core.mailbox.is_drained() {
             bury_all(&core, &mut after);
             after.settle();
-            core.mailbox.bell().sleep(|| core.mailbox.is_drained() || !core.mailbox.is_empty());
+            core.mailbox.bell().sleep(Deadline::Never, || core.mailbox.is_drained() || !core.mailbox.is_empty());
         }
         self.in_turn(&mut after, |worker, after| {
             // No more can come: the shelf is closed.
@@ -253,6 +264,7 @@ impl Worker {
         }
         drop(after);
         core.life.step(Stage::Closing, Stage::Ended);
+        shutdown::left(&core);
         if core.system.is_abandoned.load(Ordering::SeqCst) {
             // Nobody is left to join this thread. If somebody has the handle all the same, he joins it.
             let thread = core.life.ending.lock().thread.take();

@@ -158,12 +158,17 @@ pub unsafe extern "C" fn potluck_system_open(
     })
 }
 
-/// Closes all peers as `potluck_peer_close` does and waits up to `timeout_ms` for the end of all. Ids of the system and its peers
-/// answer CLOSED afterwards. Resources, messages and lists stay valid. Shutting it down again is OK.
+/// Shuts the system down, in two phases. From the call on, calls of threads that run no callback of this system answer CLOSED, and so
+/// does spawning. Callbacks go on, and their calls work, until nothing is unfinished: none runs, no message waits for an on_message,
+/// nothing else is queued for them. Then, or at half the timeout, all peers are closed as by `potluck_peer_close`, and the
+/// end of all is waited for. With timeout 0 all are closed at once; with POTLUCK_WAIT_FOREVER both phases may last for ever.
+/// A message that is kept (PENDING) does not hold it up. peers, snapshot, dead_letters, replies and event readers work meanwhile.
 ///
-/// OK: no callback runs or will run, every user data has been dropped, no thread is left. STILL_RUNNING: the deadline passed;
-/// `*out_report` lists the peers that have not ended (item: peer), the end goes on, call again to wait on. DEFERRED: called
-/// from a callback of one of its peers; it happens when that returns. CLOSED (in a callback whose own peer is closed
+/// OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
+/// from then on, while resources, messages and lists stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
+/// `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
+/// goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
+/// and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
 /// meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_shutdown(
@@ -178,7 +183,8 @@ pub unsafe extern "C" fn potluck_system_shutdown(
         let mut running = Vec::new();
         let mut outcome = POTLUCK_OK;
         if let Found::Live(entry) = SYSTEMS.find(system.id)? {
-            outcome = match entry.system.shutdown(timeout)? {
+            let report = entry.system.shutdown(timeout)?;
+            outcome = match report.ended {
                 Ended::Yes => {
                     drop(SYSTEMS.remove(system.id));
                     let ids = std::mem::take(&mut entry.peers.lock().ids);
@@ -187,7 +193,7 @@ pub unsafe extern "C" fn potluck_system_shutdown(
                 }
                 Ended::Deferred => POTLUCK_DEFERRED,
                 Ended::StillRunning => {
-                    running = entry.system.peers().unwrap_or_default();
+                    running = report.still_running;
                     POTLUCK_STILL_RUNNING
                 }
             };

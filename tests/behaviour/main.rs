@@ -22,6 +22,7 @@ mod request;
 mod room;
 mod shelf;
 mod shutdown;
+mod shutdown_phases;
 mod snapshot;
 mod stress;
 mod support;

@@ -127,10 +127,65 @@ static void snapshots(void) {
   CHECK(json.id == 0);
 }
 
+/* The callback says that it is there, and waits until it is let go. */
+static int arrived[2], let_go[2];
+
+static potluck_status_t stand(potluck_peer_t peer, potluck_message_t message, void *user_data) {
+  char byte = 0;
+  (void)peer, (void)message;
+  if (user_data != NULL) EXPECT(POTLUCK_DEFERRED, potluck_system_shutdown(*(potluck_system_t *)user_data, TIMEOUT_MS, NULL));
+  CHECK(write(arrived[1], &byte, 1) == 1);
+  CHECK(read(let_go[0], &byte, 1) == 1);
+  return POTLUCK_OK;
+}
+
+static void shutdowns(void) {
+  potluck_system_t kitchen;
+  potluck_peer_t ada, bob;
+  potluck_peer_options_t options;
+  potluck_list_t report;
+  const potluck_item_t *items;
+  char byte = 0;
+  CHECK(pipe(arrived) == 0 && pipe(let_go) == 0);
+  memset(&options, 0, sizeof options);
+  options.struct_size = sizeof options;
+  options.on_message = stand;
+  OK(potluck_system_open("kitchen", NULL, &kitchen));
+  OK(potluck_peer_spawn(kitchen, "ada", &options, &ada));
+  OK(potluck_peer_spawn(kitchen, "bob", NULL, &bob));
+  OK(potluck_peer_tell(bob, "ada", "stand", NULL, 0, 0));
+  CHECK(read(arrived[0], &byte, 1) == 1);
+  EXPECT(POTLUCK_STILL_RUNNING, potluck_system_shutdown(kitchen, 200, &report));
+  items = items_of(report, 1);
+  CHECK(strcmp(items[0].peer, "ada") == 0 && strcmp(items[0].text, "on_message \"stand\" from \"bob\"") == 0);
+  CHECK(items[0].size >= 200 && items[0].size < TIMEOUT_MS && items[0].status == POTLUCK_OK);
+  OK(potluck_list_release(report));
+  EXPECT(POTLUCK_E_CLOSED, potluck_peer_tell(bob, "ada", "late", NULL, 0, 0));
+  EXPECT(POTLUCK_E_CLOSED, potluck_peer_spawn(kitchen, "eve", NULL, NULL));
+  CHECK(write(let_go[1], &byte, 1) == 1);
+  OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, &report));
+  items_of(report, 0);
+  OK(potluck_list_release(report));
+
+  /* From a callback: what is queued is handled, nothing comes in from outside, and it ends by itself. */
+  OK(potluck_system_open("kitchen", NULL, &kitchen));
+  options.user_data = &kitchen;
+  OK(potluck_peer_spawn(kitchen, "ada", &options, &ada));
+  OK(potluck_peer_tell(ada, "ada", "stand", NULL, 0, 0));
+  OK(potluck_peer_tell(ada, "ada", "stand", NULL, 0, 0));
+  CHECK(read(arrived[0], &byte, 1) == 1);
+  EXPECT(POTLUCK_E_CLOSED, potluck_peer_tell(ada, "ada", "stand", NULL, 0, 0));
+  CHECK(write(let_go[1], &byte, 1) == 1);
+  CHECK(read(arrived[0], &byte, 1) == 1);
+  CHECK(write(let_go[1], &byte, 1) == 1);
+  OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, NULL));
+}
+
 int main(void) {
   begin();
   dead_letters();
   waits_for();
   snapshots();
+  shutdowns();
   return end("api_looking");
 }
