@@ -340,7 +340,7 @@ typedef struct potluck_system_options_t {
    */
   uint64_t resource_bytes_max;
   /**
-   * How many dead letters are kept for reading. This build keeps none: UNSUPPORTED unless 0.
+   * How many dead letters are kept for reading; 0: 1024. All are counted.
    */
   uint64_t dead_letters_max;
   /**
@@ -381,6 +381,17 @@ typedef struct potluck_list_t {
    */
   uint64_t id;
 } potluck_list_t;
+
+/**
+ * A resource: owns one reference, to be released once with `potluck_resource_release`. Outlives its peer and system. May be
+ * used from several threads.
+ */
+typedef struct potluck_resource_t {
+  /**
+   * 0 is none.
+   */
+  uint64_t id;
+} potluck_resource_t;
 
 /**
  * An event reader: a name. Copies are free; `potluck_events_close` ends it for all, then it answers POTLUCK_E_CLOSED. May be used
@@ -480,17 +491,6 @@ typedef potluck_status_t (*potluck_on_request_fn)(struct potluck_peer_t peer,
                                                   const char *from,
                                                   const char *name,
                                                   void *user_data);
-
-/**
- * A resource: owns one reference, to be released once with `potluck_resource_release`. Outlives its peer and system. May be
- * used from several threads.
- */
-typedef struct potluck_resource_t {
-  /**
-   * 0 is none.
-   */
-  uint64_t id;
-} potluck_resource_t;
 
 /**
  * Is asked before the peer `from` puts `offered` on the peer's shelf by offer or exchange; on the peer's thread. `from` and
@@ -650,19 +650,19 @@ typedef struct potluck_item_t {
    */
   const char *from;
   /**
-   * The resource.
+   * The resource; of a dead letter, its kind.
    */
   const char *name;
   /**
-   * What there is to say: of a failure, its text.
+   * What there is to say: of a failure, its text; in a report, what the peer's thread is doing.
    */
   const char *text;
   /**
-   * The version of the resource.
+   * The version of the resource; of a dead letter, its number.
    */
   uint64_t version;
   /**
-   * The size of the resource in bytes.
+   * The size of the resource, or of the message, in bytes; in a report, for how many milliseconds.
    */
   uint64_t size;
   /**
@@ -729,12 +729,17 @@ potluck_status_t potluck_system_open(const char *name,
                                      struct potluck_system_t *out_system);
 
 /**
- * Closes all peers as `potluck_peer_close` does and waits up to `timeout_ms` for the end of all. Ids of the system and its peers
- * answer CLOSED afterwards. Resources, messages and lists stay valid. Shutting it down again is OK.
+ * Shuts the system down, in two phases. From the call on, calls of threads that run no callback of this system answer CLOSED, and so
+ * does spawning. Callbacks go on, and their calls work, until nothing is unfinished: none runs, no message waits for an on_message,
+ * nothing else is queued for them. Then, or at half the timeout, all peers are closed as by `potluck_peer_close`, and the
+ * end of all is waited for. With timeout 0 all are closed at once; with POTLUCK_WAIT_FOREVER both phases may last for ever.
+ * A message that is kept (PENDING) does not hold it up. peers, snapshot, dead_letters, replies and event readers work meanwhile.
  *
- * OK: no callback runs or will run, every user data has been dropped, no thread is left. STILL_RUNNING: the deadline passed;
- * `*out_report` lists the peers that have not ended (item: peer), the end goes on, call again to wait on. DEFERRED: called
- * from a callback of one of its peers; it happens when that returns. CLOSED (in a callback whose own peer is closed
+ * OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
+ * from then on, while resources, messages and lists stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
+ * `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
+ * goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
+ * and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
  * meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
  */
 potluck_status_t potluck_system_shutdown(struct potluck_system_t system,
@@ -758,6 +763,17 @@ potluck_status_t potluck_system_holders(struct potluck_system_t system,
                                         struct potluck_list_t *out_list);
 
 /**
+ * Waits up to `timeout_ms` until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is
+ * there no more.
+ *
+ * OK, TIMED_OUT, CLOSED (the system was shut down before it came; or called in a callback whose own peer is closed meanwhile),
+ * INVALID_NAME, NO_SUCH_PEER (a name@node, which can only come in a mesh), INVALID_ARGUMENT, INVALID_HANDLE.
+ */
+potluck_status_t potluck_system_wait_for(struct potluck_system_t system,
+                                         const char *peer,
+                                         int64_t timeout_ms);
+
+/**
  * A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
  * at that moment. The same seed on the same state gives the same result. `timeout_ms` is for all of it.
  *
@@ -771,6 +787,31 @@ potluck_status_t potluck_system_mingle(struct potluck_system_t system,
                                        uint64_t seed,
                                        int64_t timeout_ms,
                                        struct potluck_list_t *out_list);
+
+/**
+ * The dead letters: messages that were accepted and that no callback has seen or will see, because they were still queued when
+ * their peer closed, or because the asker gave up before. The newest dead_letters_max of them, the newest last. Item: peer (to
+ * whom), from, name (the kind), size, status and text (the reason), version (its number: 1 is the first there ever was in this system).
+ * Does not block; also while a shutdown goes on.
+ *
+ * OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
+ */
+potluck_status_t potluck_system_dead_letters(struct potluck_system_t system,
+                                             struct potluck_list_t *out_list);
+
+/**
+ * What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON, to be released. Never waits for a
+ * callback; the peers are looked at one after another. Its name is "snapshot", its origin the system's name, its version 0.
+ *
+ * {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "resources" (on its shelf),
+ * "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
+ * "whom", "what", "since_ms"}}], "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its
+ * thread waits in; "from", "whom" and "what" may be null; later versions may add to it.
+ *
+ * OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
+ */
+potluck_status_t potluck_system_snapshot(struct potluck_system_t system,
+                                         struct potluck_resource_t *out_json);
 
 /**
  * A reader of what happens from now on, which begins with a JOINED for every peer that is there. It holds up to `capacity`

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::core::{Operation, PeerCore, Route, Stage, Verb, has_turn, lock_both, running, runs, set_has_turn};
+use crate::core::{Operation, PeerCore, Route, Stage, Verb, has_turn, in_call, lock_both, running, runs, set_has_turn};
 use crate::deadline::Deadline;
 use crate::desk::{Note, Waits};
 use crate::error::{Error, Result};
@@ -362,7 +362,11 @@ fn operation(caller: &Arc<PeerCore>, route: Route, verb: Verb, name: &str) -> Ar
 fn wait_out(operation: Arc<Operation>, deadline: Deadline, after: &mut After) -> Result<Option<Resource>> {
     place(Arc::clone(&operation), after);
     let caller = Arc::clone(&operation.caller);
+    let waiting = Arc::clone(&operation);
+    let in_call =
+        in_call(operation.verb.name(), Some(&operation.name), move || Some(Arc::clone(&waiting.target().name)));
     let result = block(Some(&caller), &operation, |it| &it.wait, deadline, |_| Error::TimedOut, after);
+    drop(in_call);
     if !matches!(operation.wait.ended(), Some((_, Cause::Answered))) {
         unlist(&operation);
     }

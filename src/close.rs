@@ -5,7 +5,7 @@
 //! been joined; whoever comes first after its end joins it.
 
 use crate::call::{After, block, conclude};
-use crate::core::{PeerCore, Stage, SystemCore, runs};
+use crate::core::{PeerCore, Stage, SystemCore, in_call, runs};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::post::bury;
@@ -94,6 +94,8 @@ pub(crate) fn wait(peer: &Arc<PeerCore>, deadline: Deadline) -> Result<Ended> {
             ending.waits.push(Arc::clone(&wait));
             wait
         };
+        let whom = Arc::clone(&peer.name);
+        let _in_call = in_call("close", None, move || Some(Arc::clone(&whom)));
         let result = block(None, &wait, |it| it, deadline, |_| Error::TimedOut, &mut After::new());
         peer.life.ending.lock().waits.retain(|other| !Arc::ptr_eq(other, &wait));
         match result {

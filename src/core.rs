@@ -5,7 +5,9 @@
 //!
 //! 1. two shelves, in the order of the peers' ids;
 //! 2. the feed, then a reader's ring;
-//! 3. leaves, under which nothing is taken: the registry's, a desk's, a mailbox's lines, a turn's line, `told`, waits, links.
+//! 3. what a peer's thread is doing;
+//! 4. leaves, under which nothing is taken: the registry's, who waits for arrivals or for quiet, a desk's, a mailbox's lines, a turn's
+//!    line, `told`, waits, links.
 //!
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
@@ -14,12 +16,15 @@ use std::collections::HashMap;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::arrivals::Arrivals;
 use crate::desk::Desk;
+use crate::doing::{Call, Doing};
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::mailbox::Mailbox;
 use crate::message::Ask;
 use crate::name;
+use crate::quiet::Quiet;
 use crate::registry::Registry;
 use crate::resource::{Edition, Resource};
 use crate::ring::Place;
@@ -35,6 +40,7 @@ pub(crate) struct Limits {
     pub(crate) mailbox_bytes_max: u64,
     pub(crate) shelf_bytes_max: u64,
     pub(crate) resource_bytes_max: u64,
+    pub(crate) dead_letters_max: u64,
     pub(crate) drop_timeout: Duration,
     pub(crate) close_on_handler_failure: bool,
 }
@@ -44,8 +50,12 @@ pub(crate) struct SystemCore {
     pub(crate) limits: Limits,
     pub(crate) registry: Registry<PeerCore>,
     pub(crate) feed: Feed,
+    /// Who waits for a peer to come; closed by the shutdown.
+    pub(crate) arrivals: Arrivals,
     pub(crate) next_id: AtomicU64,
+    /// Set by the shutdown: nothing comes in from outside any more.
     pub(crate) is_closed: AtomicBool,
+    pub(crate) quiet: Quiet<PeerCore>,
     /// Held while a peer is made, so that two never race for one name.
     pub(crate) spawning: Mutex<()>,
     /// Peers that have left the registry, or are about to, and have not been joined. One that has not been joined is here or
@@ -66,11 +76,23 @@ impl SystemCore {
         }
     }
 
+    /// The check at the entry of each call on the system: after the shutdown has begun, only handlers of it may go on.
+    pub(crate) fn check_inside(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::SeqCst) && !runs_in(self) {
+            return Err(self.closed());
+        }
+        Ok(())
+    }
+
     pub(crate) fn check_open(&self) -> Result<()> {
         match self.is_closed.load(Ordering::SeqCst) {
-            true => Err(Error::Closed { name: self.name.to_string() }),
+            true => Err(self.closed()),
             false => Ok(()),
         }
+    }
+
+    pub(crate) fn closed(&self) -> Error {
+        Error::Closed { name: self.name.to_string() }
     }
 }
 
@@ -100,6 +122,7 @@ pub(crate) struct PeerCore {
     pub(crate) kept: Kept,
     /// What a close of this peer ends: waits as this peer, and waits on its own thread.
     pub(crate) waits: Waits,
+    pub(crate) doing: Doing,
     pub(crate) life: Life,
 }
 
@@ -110,10 +133,16 @@ impl PeerCore {
 
     /// The check at the entry of each call as this peer. Its own thread may go on with what needs no waiting.
     pub(crate) fn check_acting(&self) -> Result<()> {
-        if self.life.stage() == Stage::Open || runs(self) {
-            return Ok(());
+        match self.life.stage() {
+            Stage::Open => self.system.check_inside(),
+            _ if runs(self) => Ok(()),
+            _ => Err(self.closed()),
         }
-        Err(self.closed())
+    }
+
+    /// There is something for its own thread to do.
+    pub(crate) fn has_work(&self) -> bool {
+        self.desk.has_work() || self.turn.is_handed() || !(self.mailbox.is_inbox() || self.mailbox.is_empty())
     }
 
     pub(crate) fn closed(&self) -> Error {
@@ -233,7 +262,7 @@ impl Kept {
 
 /// How far a peer's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// All works.
     Open,
     /// No new work; its thread finishes.
@@ -322,6 +351,18 @@ impl Verb {
     }
 }
 
+impl Verb {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Verb::Request => "request",
+            Verb::RequestNewer(_) => "request_newer",
+            Verb::Fetch => "fetch",
+            Verb::Offer(_) => "offer",
+            Verb::Exchange => "exchange",
+        }
+    }
+}
+
 impl Operation {
     /// Makes its wait a link to `target`, if it waits in a handler.
     pub(crate) fn link(&self, target: &PeerCore, is_over: impl FnOnce() -> bool) -> Result<()> {
@@ -361,6 +402,12 @@ pub(crate) fn runs(peer: &PeerCore) -> bool {
     RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(|running| running.peer.is(peer))).unwrap_or(false)
 }
 
+/// Whether this thread is a peer's own of this system.
+fn runs_in(system: &SystemCore) -> bool {
+    let is_in = |running: &Running| std::ptr::eq(&*running.peer.system, system);
+    RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(is_in)).unwrap_or(false)
+}
+
 /// Whether this thread is the peer's own and holds its turn.
 pub(crate) fn has_turn(peer: &PeerCore) -> bool {
     let holds = |running: &Running| running.has_turn && running.peer.is(peer);
@@ -374,6 +421,30 @@ pub(crate) fn set_has_turn(has_turn: bool) {
             running.has_turn = has_turn;
         }
     });
+}
+
+/// Until it is dropped, whoever looks at the peer whose own thread this is sees that it waits in a call.
+pub(crate) struct InCall(Option<Arc<PeerCore>>);
+
+/// For a call that is about to wait; `whom` says for which peer at the moment when somebody looks.
+pub(crate) fn in_call(
+    verb: &'static str,
+    what: Option<&Arc<str>>,
+    whom: impl Fn() -> Option<Arc<str>> + Send + 'static,
+) -> InCall {
+    let own = running();
+    if let Some(own) = &own {
+        own.doing.begin_call(Call { verb, whom: Box::new(whom), what: what.cloned() });
+    }
+    InCall(own)
+}
+
+impl Drop for InCall {
+    fn drop(&mut self) {
+        if let Some(own) = &self.0 {
+            own.doing.end_call();
+        }
+    }
 }
 
 /// Makes this thread the peer's own.

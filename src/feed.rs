@@ -2,10 +2,11 @@
 //!
 //! Events are put in under one lock, so that all readers see one order; it is a leaf but for the registry and each
 //! reader's ring. A reader that falls behind loses the newest and is told how many, at the place where they are missing;
-//! nobody waits for it. Without readers an event costs one load.
+//! nobody waits for it. Without readers an event costs one load. The dead letters are kept under the same lock, read or not.
 
 use std::collections::VecDeque;
 
+use crate::dead_letters::{self, DeadLetter, DeadLetters};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
@@ -22,6 +23,7 @@ pub(crate) struct Feed {
 struct Readers {
     closed: bool,
     rings: Vec<Arc<Ring>>,
+    dead_letters: dead_letters::Ring,
 }
 
 /// What one reader has not read yet.
@@ -50,8 +52,10 @@ pub(crate) struct FeedGuard<'a> {
 }
 
 impl Feed {
-    pub(crate) fn new() -> Feed {
-        Feed { readers: Mutex::new(Readers { closed: false, rings: Vec::new() }), readers_len: AtomicUsize::new(0) }
+    pub(crate) fn new(dead_letters_max: u64) -> Feed {
+        let dead_letters = dead_letters::Ring::new(dead_letters_max);
+        let readers = Readers { closed: false, rings: Vec::new(), dead_letters };
+        Feed { readers: Mutex::new(readers), readers_len: AtomicUsize::new(0) }
     }
 
     /// Whether anybody would read an event.
@@ -69,6 +73,11 @@ impl Feed {
         if self.is_read() {
             self.lock().emit(heard, event);
         }
+    }
+
+    /// Those there have been so far; also after the feed is closed.
+    pub(crate) fn dead_letters(&self) -> DeadLetters {
+        self.readers.lock().dead_letters.read()
     }
 
     /// A reader that begins with `first`, which is made under the lock.
@@ -110,6 +119,18 @@ impl FeedGuard<'_> {
         if self.readers.rings.len() != before {
             self.feed.readers_len.store(self.readers.rings.len(), Ordering::SeqCst);
         }
+    }
+
+    /// Records a dead letter and puts its event in.
+    pub(crate) fn bury(&mut self, heard: &mut Heard, letter: DeadLetter) {
+        self.emit(heard, || Event::DeadLetter {
+            to: Arc::clone(&letter.to),
+            from: Arc::clone(&letter.from),
+            kind: Arc::clone(&letter.kind),
+            size: letter.size,
+            reason: letter.reason.clone(),
+        });
+        self.readers.dead_letters.put(letter);
     }
 
     /// No event will come any more.

@@ -21,17 +21,21 @@
 //! - From another peer, or from any: [`Peer::request`], [`Peer::request_newer`], [`Peer::fetch`]; to another: [`Peer::offer`];
 //!   both ways: [`Peer::exchange`]; all at once: [`PeerSystem::mingle`].
 //! - Messages: [`Peer::tell`], [`Peer::ask`], [`Peer::receive`], [`Message::reply`].
-//! - What a peer does by itself: [`PeerOptions`]. What happens: [`PeerSystem::events`].
+//! - What a peer does by itself: [`PeerOptions`]. What happens: [`PeerSystem::events`],
+//!   [`PeerSystem::dead_letters`]; what hangs: [`PeerSystem::snapshot`].
 //!
 //! The README says what is promised; ARCHITECTURE.md how it is kept.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 
+mod arrivals;
 mod call;
 mod close;
 mod core;
+mod dead_letters;
 mod deadline;
 mod desk;
+mod doing;
 mod edge;
 mod error;
 mod event;
@@ -42,13 +46,16 @@ mod message;
 mod name;
 mod peer;
 mod post;
+mod quiet;
 mod random;
 mod reader;
 mod registry;
 mod resource;
 mod ring;
 mod shelf;
+mod shutdown;
 mod signals;
+mod snapshot;
 mod sync;
 mod system;
 mod turn;
@@ -67,6 +74,8 @@ struct Readme;
 pub use bytes::Bytes;
 
 pub use close::Ended;
+pub use core::Stage;
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use message::Message;
@@ -74,4 +83,6 @@ pub use name::NAME_BYTES_MAX;
 pub use peer::{HandlerError, HandlerResult, Peer, PeerOptions};
 pub use reader::EventReader;
 pub use resource::Resource;
+pub use shutdown::{Report, Running};
+pub use snapshot::{PeerSnapshot, RunningHandler, Snapshot, WaitingCall};
 pub use system::{Holder, Mingled, PeerSystem, SystemOptions};

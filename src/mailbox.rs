@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::message::{Ask, Letter, Tell};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, fence};
@@ -212,6 +213,11 @@ impl Mailbox {
     /// Whether all letters up to that number have been taken out.
     pub(crate) fn has_taken(&self, number: u64) -> bool {
         self.taken.load(Ordering::Relaxed) >= number
+    }
+
+    /// How many messages take room.
+    pub(crate) fn messages(&self) -> u64 {
+        self.room.messages()
     }
 
     /// Nothing can be taken out now; something reserved may be about to come.
@@ -469,13 +475,15 @@ impl Room {
 /// Wakes the peer's own thread, if it sleeps.
 pub(crate) struct Bell {
     asleep: AtomicBool,
+    /// How often the thread has looked for work; changed by it alone.
+    rounds: AtomicU64,
     /// Set before anybody else can reach the peer.
     thread: OnceLock<Thread>,
 }
 
 impl Bell {
     fn new() -> Bell {
-        Bell { asleep: AtomicBool::new(false), thread: OnceLock::new() }
+        Bell { asleep: AtomicBool::new(false), rounds: AtomicU64::new(0), thread: OnceLock::new() }
     }
 
     pub(crate) fn own(&self, thread: Thread) {
@@ -493,12 +501,30 @@ impl Bell {
         }
     }
 
-    /// On the peer's own thread: sleeps until it is rung, unless `has_work` finds something once it counts as asleep.
-    pub(crate) fn sleep(&self, has_work: impl FnOnce() -> bool) {
+    /// On the peer's own thread: it looks for work.
+    pub(crate) fn begin_round(&self) {
+        let rounds = self.rounds.load(Ordering::Relaxed);
+        self.rounds.store(rounds + 1, Ordering::Release);
+    }
+
+    /// The number of the round after which the thread sleeps. Twice the same: it has slept in between.
+    pub(crate) fn rest(&self) -> Option<u64> {
+        let before = self.rounds.load(Ordering::SeqCst);
+        let is_asleep = self.asleep.load(Ordering::SeqCst);
+        let after = self.rounds.load(Ordering::SeqCst);
+        (is_asleep && before == after).then_some(after)
+    }
+
+    /// On the peer's own thread: sleeps until it is rung or the deadline passes, unless `has_work` finds something once it counts as
+    /// asleep.
+    pub(crate) fn sleep(&self, deadline: Deadline, has_work: impl FnOnce() -> bool) {
         self.asleep.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if !has_work() {
-            crate::sync::park();
+            match deadline.left() {
+                None => crate::sync::park(),
+                Some(left) => crate::sync::park_timeout(left),
+            }
         }
         self.asleep.store(false, Ordering::SeqCst);
     }

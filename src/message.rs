@@ -135,6 +135,11 @@ impl Message {
         &self.0.kind
     }
 
+    /// From whom it is and of which kind.
+    pub(crate) fn about(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.0.from), Arc::clone(&self.0.kind))
+    }
+
     /// The body, borrowed.
     pub fn bytes(&self) -> &[u8] {
         &self.0.body

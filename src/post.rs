@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::call::{After, block};
-use crate::core::{PeerCore, running, runs};
+use crate::core::{PeerCore, in_call, running, runs};
+use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::mailbox::{NoRoom, NotSent, Parcel, Waiting};
 use crate::message::{Ask, Letter, Message, Tell};
 use crate::name;
@@ -32,6 +32,7 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, ti
         Err(NotSent::Full(Letter::Tell(tell))) if !deadline.is_now() => tell,
         Err(why) => return Err(not_sent(caller, &target, why, size)),
     };
+    let (whom, kind) = (Arc::clone(&target.name), Arc::clone(&tell.kind));
     let parcel = Arc::new(Parcel::new(tell));
     if !target.mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))) {
         return Err(closed_to(caller, &target));
@@ -44,6 +45,7 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, ti
         return Err(ring);
     }
     let late = |_| Error::Full { peer: target.name.to_string() };
+    let _in_call = in_call("tell", Some(&kind), move || Some(Arc::clone(&whom)));
     let result = block(Some(caller), &parcel, |it| &it.wait, deadline, late, &mut After::new());
     if !matches!(parcel.wait.ended(), Some((_, Cause::Answered))) {
         target.mailbox.leave_line(&Waiting::Tell(parcel));
@@ -94,6 +96,8 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, tim
         Phase::Begun => Error::OutcomeUnknown { peer: target.name.to_string() },
     };
     let mut after = After::new();
+    let whom = Arc::clone(&target.name);
+    let _in_call = in_call("ask", Some(&ask.kind), move || Some(Arc::clone(&whom)));
     let result = block(Some(caller), &ask, |it| &it.wait, deadline, late, &mut after);
     match ask.wait.ended() {
         Some((Phase::Waiting, _)) => target.mailbox.leave_line(&Waiting::Ask(Arc::clone(&ask))),
@@ -146,6 +150,7 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
             (Ok(Some(letter)), _) => letter,
             (Ok(None), None) => return Err(Error::TimedOut),
             (Ok(None), Some(wait)) => {
+                let _in_call = in_call("receive", None, || None);
                 let result = block(Some(peer), &wait, |it| it, deadline, |_| Error::TimedOut, &mut after);
                 if result.is_err() {
                     peer.mailbox.leave_receivers(&wait);
@@ -197,13 +202,8 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(
 pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
     match letter {
         Letter::Tell(tell) => {
-            to.system.feed.emit(&mut after.heard, || Event::DeadLetter {
-                to: Arc::clone(&to.name),
-                from: Arc::clone(&tell.from),
-                kind: Arc::clone(&tell.kind),
-                size: tell.body.len() as u64,
-                reason: to.peer_closed(),
-            });
+            let letter = dead_letter(to, &tell.from, &tell.kind, tell.body.len(), to.peer_closed());
+            to.system.feed.lock().bury(&mut after.heard, letter);
             if let Some(pair) = &tell.pair {
                 pair.finish();
                 after.go_on(to.desk.finished());
@@ -233,12 +233,11 @@ fn record_ask(to: &PeerCore, ask: &Ask, after: &mut After) {
     };
     let mut feed = to.system.feed.lock();
     if !ask.is_recorded.swap(true, Ordering::SeqCst) {
-        feed.emit(&mut after.heard, || Event::DeadLetter {
-            to: Arc::clone(&to.name),
-            from: Arc::clone(&ask.from),
-            kind: Arc::clone(&ask.kind),
-            size: ask.size as u64,
-            reason,
-        });
+        feed.bury(&mut after.heard, dead_letter(to, &ask.from, &ask.kind, ask.size, reason));
     }
+}
+
+fn dead_letter(to: &PeerCore, from: &Arc<str>, kind: &Arc<str>, size: usize, reason: Error) -> DeadLetter {
+    let (to, from, kind) = (Arc::clone(&to.name), Arc::clone(from), Arc::clone(kind));
+    DeadLetter { to, from, kind, size: size as u64, reason }
 }

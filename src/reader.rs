@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::call::{After, block};
+use crate::core::in_call;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -40,6 +41,7 @@ impl EventReader {
                 return Ok(event);
             }
             let Some(wait) = wait else { return Err(Error::TimedOut) };
+            let _in_call = in_call("events", None, || None);
             let result = block(None, &wait, |wait| wait, deadline, |_| Error::TimedOut, &mut After::new());
             self.ring.leave(&wait);
             result?;

@@ -86,6 +86,11 @@ impl Shelf {
         Some(taken)
     }
 
+    /// How many resources are held.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.values().filter(|slot| slot.held.is_some()).count()
+    }
+
     /// All that is held, sorted by name.
     pub(crate) fn list(&self) -> Vec<Resource> {
         let mut held: Vec<Resource> = self.slots.values().filter_map(|slot| slot.held.clone()).collect();

@@ -5,11 +5,14 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use crate::call::{self, After};
-use crate::close::{self, Ended};
-use crate::core::{Kept, Life, Limits, PeerCore, SystemCore, Told, running};
+use crate::arrivals::Arrivals;
+use crate::call::{self, After, block};
+use crate::close;
+use crate::core::{Kept, Life, Limits, PeerCore, Stage, SystemCore, Told, in_call};
+use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::desk::Desk;
+use crate::doing::Doing;
 use crate::edge;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -18,14 +21,17 @@ use crate::fork;
 use crate::mailbox::Mailbox;
 use crate::name;
 use crate::peer::{Peer, PeerOptions, check_limit};
+use crate::quiet::Quiet;
 use crate::random::SplitMix64;
 use crate::reader::EventReader;
 use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
+use crate::shutdown::{self, Report};
 use crate::signals;
+use crate::snapshot::{self, Snapshot};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
-use crate::turn::{Turn, Waits};
+use crate::turn::{Cause, Turn, Wait, Waits};
 use crate::worker;
 
 /// A set of peers that can reach one another; opened and shut down as one.
@@ -78,14 +84,17 @@ impl PeerSystem {
     pub fn open_with(name: &str, options: SystemOptions) -> Result<PeerSystem> {
         fork::check()?;
         name::check_peer(name)?;
+        let limits = options.limits()?;
         fork::watch();
         let core = SystemCore {
             name: name.into(),
-            limits: options.limits()?,
             registry: Registry::new(),
-            feed: Feed::new(),
+            feed: Feed::new(limits.dead_letters_max),
+            arrivals: Arrivals::new(),
+            limits,
             next_id: AtomicU64::new(1),
             is_closed: AtomicBool::new(false),
+            quiet: Quiet::new(),
             spawning: Mutex::new(()),
             unjoined: Mutex::new(HashMap::new()),
             is_abandoned: AtomicBool::new(false),
@@ -141,6 +150,7 @@ impl PeerSystem {
             told: Told::new(),
             kept: Kept::new(),
             waits: Waits::new(),
+            doing: Doing::new(),
             life: Life::new(),
         });
         let mut after = After::new();
@@ -166,6 +176,7 @@ impl PeerSystem {
         system.registry.add(core.id, &core.name, &core);
         feed.emit(&mut after.heard, || Event::Joined { peer: Arc::clone(&core.name) });
         drop((feed, spawning));
+        system.arrivals.come(&core.name);
         Ok(Peer::new(core))
     }
 
@@ -190,7 +201,7 @@ impl PeerSystem {
     /// [`Error::InvalidName`], [`Error::Closed`].
     pub fn holders(&self, resource: &str) -> Result<Vec<Holder>> {
         fork::check()?;
-        self.core().check_open()?;
+        self.core().check_inside()?;
         name::check_resource(resource)?;
         let held = |peer: Arc<PeerCore>| {
             let held = peer.shelf.lock().get(resource).cloned()?;
@@ -202,6 +213,56 @@ impl PeerSystem {
             })
         };
         Ok(self.core().registry.holders(resource).into_iter().filter_map(held).collect())
+    }
+
+    /// Waits until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is there no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`]; [`Error::Closed`] when the system is shut down before it came, and from a handler whose own peer
+    /// is closed meanwhile; [`Error::InvalidName`]; [`Error::NoSuchPeer`] for a `name@node`, which can only come in a mesh.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let door = kitchen.clone();
+    /// let guest = std::thread::spawn(move || door.spawn("ada").map(drop));
+    /// kitchen.wait_for("ada", Duration::from_secs(10))?;
+    /// assert_eq!(kitchen.peers()?, ["ada"]);
+    /// # guest.join().expect("the guest came")
+    /// # }
+    /// ```
+    pub fn wait_for(&self, peer: &str, timeout: Duration) -> Result<()> {
+        fork::check()?;
+        let deadline = Deadline::after(timeout);
+        let system = self.core();
+        system.check_inside()?;
+        let is_there = || match system.find(peer) {
+            Ok(found) => Ok(found.life.stage() == Stage::Open),
+            Err(Error::NoSuchPeer { .. }) if !peer.contains('@') => Ok(false),
+            Err(error) => Err(error),
+        };
+        if is_there()? {
+            return Ok(());
+        }
+        if deadline.is_now() {
+            return Err(Error::TimedOut);
+        }
+        let wait = Arc::new(Wait::new());
+        if !system.arrivals.add(peer, &wait) {
+            return Err(system.closed());
+        }
+        if is_there()? {
+            wait.end(Cause::Answered, Ok(()));
+        }
+        let awaited: Arc<str> = peer.into();
+        let _in_call = in_call("wait_for", None, move || Some(Arc::clone(&awaited)));
+        let result = block(None, &wait, |it| it, deadline, |_| Error::TimedOut, &mut After::new());
+        system.arrivals.leave(&wait);
+        result
     }
 
     /// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other
@@ -216,7 +277,7 @@ impl PeerSystem {
     pub fn mingle(&self, resource: &str, seed: u64, timeout: Duration) -> Result<Vec<Mingled>> {
         fork::check()?;
         let deadline = Deadline::after(timeout);
-        self.core().check_open()?;
+        self.core().check_inside()?;
         name::check_resource(resource)?;
         let mut holders = Holders::new(self.core().registry.holders(resource));
         if holders.peers.is_empty() {
@@ -240,7 +301,7 @@ impl PeerSystem {
     pub fn events(&self, capacity: usize) -> Result<EventReader> {
         fork::check()?;
         let core = self.core();
-        core.check_open()?;
+        core.check_inside()?;
         if capacity == 0 {
             return Err(Error::InvalidArgument("the capacity is 0: no event would ever fit".to_owned()));
         }
@@ -249,46 +310,84 @@ impl PeerSystem {
         core.feed.subscribe(Arc::clone(&core.name), capacity, joined).map(EventReader::new)
     }
 
-    /// Closes every peer, as [`Peer::close`] does, and waits for the end of all.
+    /// The messages that were accepted and that no handler has seen or will see: tells still queued when their peer closed, and asks
+    /// given up before they were begun or queued at the close. Each is counted once, before its peer has left; the newest
+    /// [`SystemOptions::dead_letters_max`] are kept. They can be read after the shutdown, too. Does not wait.
     ///
-    /// After [`Ended::Yes`] no handler runs or will run and no thread is left. From a handler of one of its peers it is
-    /// [`Ended::Deferred`]. With [`Ended::StillRunning`], [`peers`](PeerSystem::peers) says who has not ended yet.
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a child made by fork.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let (ada, bob) = (kitchen.spawn("ada")?, kitchen.spawn("bob")?);
+    /// bob.tell("ada", "hello", "soup?", Duration::from_secs(1))?;
+    /// ada.close(Duration::from_secs(1))?;
+    /// let dead = kitchen.dead_letters()?;
+    /// assert_eq!((dead.count, &*dead.newest[0].kind), (1, "hello"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dead_letters(&self) -> Result<DeadLetters> {
+        fork::check()?;
+        Ok(self.core().feed.dead_letters())
+    }
+
+    /// What each peer is doing at this moment, so that a hang can be read: its queue, the handler that runs, the call that its thread
+    /// waits in, for whom and since when. Never waits for a handler; the peers are looked at one after another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the shutdown; while it goes on, those that are still there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> potluck::Result<()> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// kitchen.spawn("ada")?;
+    /// let snapshot = kitchen.snapshot()?;
+    /// assert_eq!((snapshot.peers[0].doing().as_str(), snapshot.peers[0].messages), ("idle", 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        fork::check()?;
+        let snapshot = snapshot::take(self.core());
+        if snapshot.peers.is_empty() {
+            self.core().check_open()?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Shuts the system down, in two phases.
+    ///
+    /// From the call on, calls of threads that run no handler of this system answer [`Error::Closed`], and so does spawning. Handlers go
+    /// on, and their calls work, until nothing is unfinished: no handler runs, no message waits for an on_message, no operation or
+    /// receipt is queued. Then, or at half the timeout, every peer is closed, as by [`Peer::close`], and the end of all is
+    /// waited for. What a peer without on_message has not received by then is a dead letter; a message that was kept to be answered
+    /// later does not hold the shutdown up. With a timeout of 0 every peer is closed at once; with one that never ends both phases may
+    /// last for ever.
+    ///
+    /// After [`Ended::Yes`](crate::Ended::Yes) no handler runs or will run and no thread is left. With [`Ended::StillRunning`](crate::Ended::StillRunning) the report says who has not
+    /// ended and what it is doing, and the call may be repeated. From a handler of one of its peers it is [`Ended::Deferred`](crate::Ended::Deferred): the
+    /// call refuses what comes from outside and returns; the first phase goes on without it, and at half the timeout, but not before
+    /// that handler has returned, every peer is closed.
+    ///
+    /// [`peers`](PeerSystem::peers), [`snapshot`](PeerSystem::snapshot), [`dead_letters`](PeerSystem::dead_letters),
+    /// [`Message::reply`](crate::Message::reply) and readers of events go on working meanwhile, from everywhere.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`] from a handler of another system whose own peer is closed meanwhile.
-    pub fn shutdown(&self, timeout: Duration) -> Result<Ended> {
+    pub fn shutdown(&self, timeout: Duration) -> Result<Report> {
         fork::check()?;
-        shutdown(self.core(), timeout)
+        shutdown::shutdown(self.core(), timeout)
     }
-}
-
-fn shutdown(core: &Arc<SystemCore>, timeout: Duration) -> Result<Ended> {
-    let deadline = Deadline::after(timeout);
-    let mut after = After::new();
-    {
-        // No peer is made after this.
-        let _spawning = core.spawning.lock();
-        core.is_closed.store(true, Ordering::SeqCst);
-    }
-    for peer in core.registry.list() {
-        close::begin(&peer, &mut after);
-    }
-    after.settle();
-    if running().is_some_and(|own| Arc::ptr_eq(&own.system, core)) {
-        return Ok(Ended::Deferred);
-    }
-    // In this order: one that is in neither has been joined.
-    let mut ending = core.registry.list();
-    ending.extend(core.unjoined.lock().values().cloned());
-    for peer in ending {
-        match close::wait(&peer, deadline)? {
-            Ended::Yes => {}
-            not_yet => return Ok(not_yet),
-        }
-    }
-    core.feed.lock().close(&mut after.heard);
-    Ok(Ended::Yes)
 }
 
 impl Drop for Handle {
@@ -298,7 +397,7 @@ impl Drop for Handle {
             return;
         }
         // Who wants to know how it went calls shutdown; a drop cannot say.
-        let _ = shutdown(&self.core, self.core.limits.drop_timeout);
+        let _ = shutdown::shutdown(&self.core, self.core.limits.drop_timeout);
         // Who ends later has nobody to join it, and detaches itself.
         self.core.is_abandoned.store(true, Ordering::SeqCst);
         close::reap(&self.core);
@@ -415,16 +514,19 @@ pub struct SystemOptions {
     mailbox_bytes_max: Option<u64>,
     shelf_bytes_max: Option<u64>,
     resource_bytes_max: Option<u64>,
+    dead_letters_max: Option<u64>,
     drop_timeout: Option<Duration>,
     close_on_handler_failure: bool,
 }
 
 const MAILBOX_MESSAGES_MAX: u64 = 1024;
 const MAILBOX_BYTES_MAX: u64 = 64 << 20;
+const DEAD_LETTERS_MAX: u64 = 1024;
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl SystemOptions {
-    /// The defaults: 1,024 messages and 64 MiB in each mailbox, no other limit, a drop timeout of 1 s.
+    /// The defaults: 1,024 messages and 64 MiB in each mailbox, the newest 1,024 dead letters kept, no other limit, a drop timeout
+    /// of 1 s.
     pub fn new() -> SystemOptions {
         SystemOptions::default()
     }
@@ -464,6 +566,13 @@ impl SystemOptions {
         self
     }
 
+    /// How many dead letters are kept for [`PeerSystem::dead_letters`], at least 1; all are counted.
+    #[must_use]
+    pub fn dead_letters_max(mut self, letters: u64) -> Self {
+        self.dead_letters_max = Some(letters);
+        self
+    }
+
     /// How long dropping the last handle waits for the end at most.
     #[must_use]
     pub fn drop_timeout(mut self, timeout: Duration) -> Self {
@@ -484,12 +593,14 @@ impl SystemOptions {
         check_limit("mailbox_bytes_max", self.mailbox_bytes_max)?;
         check_limit("shelf_bytes_max", self.shelf_bytes_max)?;
         check_limit("resource_bytes_max", self.resource_bytes_max)?;
+        check_limit("dead_letters_max", self.dead_letters_max)?;
         Ok(Limits {
             peers_max: self.peers_max.unwrap_or(u64::MAX),
             mailbox_messages_max: self.mailbox_messages_max.unwrap_or(MAILBOX_MESSAGES_MAX),
             mailbox_bytes_max: self.mailbox_bytes_max.unwrap_or(MAILBOX_BYTES_MAX),
             shelf_bytes_max: self.shelf_bytes_max.unwrap_or(u64::MAX),
             resource_bytes_max: self.resource_bytes_max.unwrap_or(u64::MAX),
+            dead_letters_max: self.dead_letters_max.unwrap_or(DEAD_LETTERS_MAX),
             drop_timeout: self.drop_timeout.unwrap_or(DROP_TIMEOUT),
             close_on_handler_failure: self.close_on_handler_failure,
         })

@@ -9,11 +9,14 @@
 use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
 use crate::close::{self, bury_all, joined, shut};
 use crate::core::{Operation, PeerCore, Stage, Verb, begin_running, end_running};
+use crate::deadline::Deadline;
+use crate::doing::{Doing, Handler};
 use crate::error::Error;
 use crate::event::Event;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
 use crate::post::{bury, end_kept, keep, open};
+use crate::shutdown;
 use crate::sync::{Arc, Mutex, Ordering};
 use crate::turn::Cause;
 use crate::unwind::{caught, drop_user_data};
@@ -45,18 +48,15 @@ impl Worker {
     fn round(&mut self) {
         let core = Arc::clone(&self.core);
         let mut after = After::new();
+        core.mailbox.bell().begin_round();
+        shutdown::go_on(&core);
         core.turn.go_on(&mut |operation| perform(operation, &core, &mut after));
         let work = self.next();
         // Those that came before what was taken now: more may come as long as their handlers wait.
         let notes = core.desk.notes_len();
         if work.is_none() && notes == 0 {
             drop(after);
-            return core.mailbox.bell().sleep(|| {
-                core.life.stage() != Stage::Open
-                    || core.desk.has_work()
-                    || core.turn.is_handed()
-                    || !(core.mailbox.is_inbox() || core.mailbox.is_empty())
-            });
+            return self.rest();
         }
         self.in_turn(&mut after, |worker, after| match work {
             Some(Work::Operation(operation)) => {
@@ -73,6 +73,19 @@ impl Worker {
             }
             None => worker.tell_notes(notes, after),
         });
+    }
+
+    fn rest(&self) {
+        let core = &self.core;
+        let mut is_due = false;
+        core.doing.rest();
+        core.mailbox.bell().sleep(shutdown::closes_by(core), || {
+            is_due = core.life.stage() == Stage::Open && !core.has_work() && shutdown::is_due(&core.system);
+            is_due || core.life.stage() != Stage::Open || core.has_work()
+        });
+        if is_due {
+            shutdown::close_all(&core.system);
+        }
     }
 
     fn next(&self) -> Option<Work> {
@@ -94,7 +107,8 @@ impl Worker {
     fn tell_notes(&mut self, count: usize, after: &mut After) {
         for note in (0..count).map_while(|_| self.core.desk.take_note()) {
             if let Some(on_received) = &mut self.handlers.on_received {
-                let result = guard(|| {
+                let about = (Arc::clone(&note.from), Arc::clone(note.resource.shared_name()));
+                let result = guard(&self.core.doing, "on_received", Some(about), || {
                     on_received(&self.peer, &note.from, &note.resource);
                     Ok(())
                 });
@@ -120,7 +134,7 @@ impl Worker {
         let (Some((message, pair)), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
             return;
         };
-        match guard(|| on_message(&self.peer, &message)) {
+        match guard(&self.core.doing, "on_message", Some(message.about()), || on_message(&self.peer, &message)) {
             Ok(()) => {}
             Err(HandlerError::UnknownMessage) => {
                 self.core.system.feed.emit(&mut after.heard, || Event::UnknownMessage {
@@ -168,10 +182,11 @@ impl Worker {
     fn vote(&mut self, operation: &Operation, after: &mut After) -> Result<Seen, Error> {
         let mut seen = Seen::default();
         let (from, name) = (&operation.caller.name, &operation.name);
+        let about = || Some((Arc::clone(from), Arc::clone(name)));
         if let (Verb::Request | Verb::RequestNewer(_) | Verb::Fetch | Verb::Exchange, Some(on_request)) =
             (&operation.verb, &mut self.handlers.on_request)
         {
-            let vote = guard(|| on_request(&self.peer, from, name));
+            let vote = guard(&self.core.doing, "on_request", about(), || on_request(&self.peer, from, name));
             vote.map_err(|error| self.refused(from, error, after))?;
             let held = self.core.shelf.lock().get(name).cloned();
             seen.theirs = Some(held.ok_or_else(|| self.core.no_such_resource(name))?);
@@ -185,7 +200,7 @@ impl Worker {
             Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => return Ok(seen),
         };
         if let Some(on_offer) = &mut self.handlers.on_offer {
-            let vote = guard(|| on_offer(&self.peer, from, &offered));
+            let vote = guard(&self.core.doing, "on_offer", about(), || on_offer(&self.peer, from, &offered));
             vote.map_err(|error| self.refused(from, error, after))?;
             seen.mine = Some(offered);
         }
@@ -228,13 +243,13 @@ impl Worker {
         while !core.mailbox.is_drained() {
             bury_all(&core, &mut after);
             after.settle();
-            core.mailbox.bell().sleep(|| core.mailbox.is_drained() || !core.mailbox.is_empty());
+            core.mailbox.bell().sleep(Deadline::Never, || core.mailbox.is_drained() || !core.mailbox.is_empty());
         }
         self.in_turn(&mut after, |worker, after| {
             // No more can come: the shelf is closed.
             worker.tell_notes(usize::MAX, after);
             if let Some(on_stop) = worker.handlers.on_stop.take() {
-                let result = guard(|| {
+                let result = guard(&worker.core.doing, "on_stop", None, || {
                     on_stop(&worker.peer);
                     Ok(())
                 });
@@ -261,6 +276,7 @@ impl Worker {
         }
         drop(after);
         core.life.step(Stage::Closing, Stage::Ended);
+        shutdown::left(&core);
         if core.system.is_abandoned.load(Ordering::SeqCst) {
             // Nobody is left to join this thread. If somebody has the handle all the same, he joins it.
             let thread = core.life.ending.lock().thread.take();
@@ -296,6 +312,11 @@ fn one_line(text: &str) -> String {
 const TEXT_CHARS_MAX: usize = 4096;
 
 /// Runs a handler; its panic becomes a failure with the panic's text.
-fn guard(run: impl FnOnce() -> HandlerResult) -> HandlerResult {
-    caught(run).unwrap_or_else(|text| Err(HandlerError::Failed(text)))
+fn guard(
+    doing: &Doing,
+    name: &'static str,
+    about: Option<(Arc<str>, Arc<str>)>,
+    run: impl FnOnce() -> HandlerResult,
+) -> HandlerResult {
+    doing.run(Handler { name, about }, || caught(run)).unwrap_or_else(|text| Err(HandlerError::Failed(text)))
 }

@@ -57,7 +57,7 @@ fn peers_until_it_fails() -> String {
         assert_eq!(peer.ask("ada", "taste", "", LONG).expect("it goes on").bytes(), b"salt");
     }
     assert_eq!(last.close(LONG), Ok(Ended::Yes));
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(kitchen.shutdown(LONG).map(|report| report.ended), Ok(Ended::Yes));
     assert_eq!(dropped.load(Ordering::SeqCst), made + 1 + MORE);
     error.to_string()
 }

@@ -58,6 +58,8 @@ pub(super) struct Table<T> {
     /// How many slots have ever been used.
     len: AtomicU32,
     free: Mutex<Vec<u32>>,
+    /// How many slots have no generation left.
+    used_up: AtomicU32,
 }
 
 type Slot<T> = Mutex<Place<T>>;
@@ -82,6 +84,7 @@ impl<T> Table<T> {
             chunks: [const { OnceLock::new() }; CHUNKS],
             len: AtomicU32::new(0),
             free: Mutex::new(Vec::new()),
+            used_up: AtomicU32::new(0),
         }
     }
 
@@ -119,6 +122,12 @@ impl<T> Table<T> {
         }
     }
 
+    /// How many ids are neither released nor ended; those that come and go meanwhile may count or not.
+    pub(super) fn live(&self) -> u64 {
+        let over = self.free.lock().len() as u64 + u64::from(self.used_up.load(Ordering::Relaxed));
+        u64::from(self.len.load(Ordering::Relaxed)).saturating_sub(over)
+    }
+
     /// Takes the value out; the id is over.
     pub(super) fn remove(&self, id: u64) -> Result<Found<T>> {
         self.check(id)?;
@@ -134,6 +143,8 @@ impl<T> Table<T> {
             place.generation += 1;
             if place.generation < GENERATION_END {
                 self.free.lock().push(slot);
+            } else {
+                self.used_up.fetch_add(1, Ordering::Relaxed);
             }
             value
         };
@@ -263,6 +274,7 @@ mod tests {
         assert!(matches!(table.get_named(first), Err(Error::Closed { .. })));
         let second = table.insert(8).unwrap();
         assert_ne!(first, second);
+        assert_eq!(table.live(), 1);
         assert!(matches!(table.get(first), Err(Error::InvalidHandle(_))));
         assert_eq!(table.get(second), Ok(8));
     }
@@ -292,7 +304,7 @@ mod tests {
         assert_eq!(parts(last), (0, GENERATION_END - 1));
         table.release(last).unwrap();
         let next = table.insert(2).unwrap();
-        assert_eq!(parts(next), (1, 1));
+        assert_eq!((parts(next), table.live()), ((1, 1), 1));
         assert!(matches!(table.get(last), Err(Error::InvalidHandle(_))));
     }
 

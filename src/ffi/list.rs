@@ -7,7 +7,7 @@ use super::guard::{c_text, guard};
 use super::handle::{Kind, Table};
 use super::output;
 use super::status::{POTLUCK_OK, potluck_status_t, status_of};
-use crate::{Holder, Mingled, Resource, Result};
+use crate::{DeadLetter, Holder, Mingled, Resource, Result, Running};
 
 /// A list: owns one reference, to be released once with `potluck_list_release`. May be used from several threads.
 #[repr(C)]
@@ -25,13 +25,13 @@ pub struct potluck_item_t {
     pub peer: *const c_char,
     /// The other peer: where it came from, or its origin.
     pub from: *const c_char,
-    /// The resource.
+    /// The resource; of a dead letter, its kind.
     pub name: *const c_char,
-    /// What there is to say: of a failure, its text.
+    /// What there is to say: of a failure, its text; in a report, what the peer's thread is doing.
     pub text: *const c_char,
-    /// The version of the resource.
+    /// The version of the resource; of a dead letter, its number.
     pub version: u64,
-    /// The size of the resource in bytes.
+    /// The size of the resource, or of the message, in bytes; in a report, for how many milliseconds.
     pub size: u64,
     /// POTLUCK_OK, or why it failed.
     pub status: potluck_status_t,
@@ -87,6 +87,28 @@ impl From<Resource> for Item {
             version: held.version(),
             size: held.len() as u64,
             ..Item::default()
+        }
+    }
+}
+
+impl From<Running> for Item {
+    fn from(running: Running) -> Item {
+        let size = u64::try_from(running.since.as_millis()).unwrap_or(u64::MAX);
+        Item { peer: running.peer, text: running.doing, size, ..Item::default() }
+    }
+}
+
+/// With its number.
+impl From<(u64, DeadLetter)> for Item {
+    fn from((number, letter): (u64, DeadLetter)) -> Item {
+        Item {
+            peer: letter.to.to_string(),
+            from: letter.from.to_string(),
+            name: letter.kind.to_string(),
+            text: letter.reason.to_string(),
+            version: number,
+            size: letter.size,
+            status: status_of(&letter.reason),
         }
     }
 }

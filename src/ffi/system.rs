@@ -10,9 +10,11 @@ use super::events::{READERS, potluck_events_t};
 use super::guard::{guard, guard_outcome};
 use super::handle::{Found, Kind, Table};
 use super::input::{self, CStruct};
-use super::list::{self, potluck_list_t};
+use super::list::{self, LISTS, potluck_list_t};
+use super::message::MESSAGES;
 use super::output;
 use super::peer::PEERS;
+use super::resource::{self, RESOURCES, potluck_resource_t};
 use super::status::{POTLUCK_DEFERRED, POTLUCK_OK, POTLUCK_STILL_RUNNING, potluck_status_t};
 use crate::{Ended, Error, PeerSystem, Result, SystemOptions};
 
@@ -44,7 +46,7 @@ pub struct potluck_system_options_t {
     pub shelf_bytes_max: u64,
     /// The most bytes of one resource; 0: no limit.
     pub resource_bytes_max: u64,
-    /// How many dead letters are kept for reading. This build keeps none: UNSUPPORTED unless 0.
+    /// How many dead letters are kept for reading; 0: 1024. All are counted.
     pub dead_letters_max: u64,
     /// 1: peers start their thread when there is first something to run. This build cannot: UNSUPPORTED unless 0.
     pub lazy_threads: u32,
@@ -101,9 +103,6 @@ pub(super) fn find(system: potluck_system_t) -> Result<Arc<Entry>> {
 
 fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
     let unsupported = |what: &str| Err(Error::Unsupported(format!("{what} in this build")));
-    if options.dead_letters_max != 0 {
-        return unsupported("dead_letters_max");
-    }
     if options.lazy_threads != 0 {
         return unsupported("lazy_threads");
     }
@@ -119,6 +118,7 @@ fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
             (options.mailbox_bytes_max, SystemOptions::mailbox_bytes_max),
             (options.shelf_bytes_max, SystemOptions::shelf_bytes_max),
             (options.resource_bytes_max, SystemOptions::resource_bytes_max),
+            (options.dead_letters_max, SystemOptions::dead_letters_max),
         ],
     );
     match options.drop_timeout_ms {
@@ -159,12 +159,17 @@ pub unsafe extern "C" fn potluck_system_open(
     })
 }
 
-/// Closes all peers as `potluck_peer_close` does and waits up to `timeout_ms` for the end of all. Ids of the system and its peers
-/// answer CLOSED afterwards. Resources, messages and lists stay valid. Shutting it down again is OK.
+/// Shuts the system down, in two phases. From the call on, calls of threads that run no callback of this system answer CLOSED, and so
+/// does spawning. Callbacks go on, and their calls work, until nothing is unfinished: none runs, no message waits for an on_message,
+/// nothing else is queued for them. Then, or at half the timeout, all peers are closed as by `potluck_peer_close`, and the
+/// end of all is waited for. With timeout 0 all are closed at once; with POTLUCK_WAIT_FOREVER both phases may last for ever.
+/// A message that is kept (PENDING) does not hold it up. peers, snapshot, dead_letters, replies and event readers work meanwhile.
 ///
-/// OK: no callback runs or will run, every user data has been dropped, no thread is left. STILL_RUNNING: the deadline passed;
-/// `*out_report` lists the peers that have not ended (item: peer), the end goes on, call again to wait on. DEFERRED: called
-/// from a callback of one of its peers; it happens when that returns. CLOSED (in a callback whose own peer is closed
+/// OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
+/// from then on, while resources, messages and lists stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
+/// `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
+/// goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
+/// and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
 /// meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_shutdown(
@@ -179,7 +184,8 @@ pub unsafe extern "C" fn potluck_system_shutdown(
         let mut running = Vec::new();
         let mut outcome = POTLUCK_OK;
         if let Found::Live(entry) = SYSTEMS.find(system.id)? {
-            outcome = match entry.system.shutdown(timeout)? {
+            let report = entry.system.shutdown(timeout)?;
+            outcome = match report.ended {
                 Ended::Yes => {
                     drop(SYSTEMS.remove(system.id));
                     let ids = std::mem::take(&mut entry.peers.lock().ids);
@@ -188,7 +194,7 @@ pub unsafe extern "C" fn potluck_system_shutdown(
                 }
                 Ended::Deferred => POTLUCK_DEFERRED,
                 Ended::StillRunning => {
-                    running = entry.system.peers().unwrap_or_default();
+                    running = report.still_running;
                     POTLUCK_STILL_RUNNING
                 }
             };
@@ -235,6 +241,25 @@ pub unsafe extern "C" fn potluck_system_holders(
     })
 }
 
+/// Waits up to `timeout_ms` until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is
+/// there no more.
+///
+/// OK, TIMED_OUT, CLOSED (the system was shut down before it came; or called in a callback whose own peer is closed meanwhile),
+/// INVALID_NAME, NO_SUCH_PEER (a name@node, which can only come in a mesh), INVALID_ARGUMENT, INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_wait_for(
+    system: potluck_system_t,
+    peer: *const c_char,
+    timeout_ms: i64,
+) -> potluck_status_t {
+    guard(|| {
+        let entry = find(system)?;
+        // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
+        let peer = unsafe { input::text("peer", peer) }?;
+        entry.system.wait_for(peer, input::timeout(timeout_ms)?)
+    })
+}
+
 /// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
 /// at that moment. The same seed on the same state gives the same result. `timeout_ms` is for all of it.
 ///
@@ -259,6 +284,59 @@ pub unsafe extern "C" fn potluck_system_mingle(
         let mingled = entry.system.mingle(resource, seed, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { list::give(mingled, out_list) }
+    })
+}
+
+/// The dead letters: messages that were accepted and that no callback has seen or will see, because they were still queued when
+/// their peer closed, or because the asker gave up before. The newest dead_letters_max of them, the newest last. Item: peer (to
+/// whom), from, name (the kind), size, status and text (the reason), version (its number: 1 is the first there ever was in this system).
+/// Does not block; also while a shutdown goes on.
+///
+/// OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_dead_letters(
+    system: potluck_system_t,
+    out_list: *mut potluck_list_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_list, potluck_list_t::default()) };
+        let dead = find(system)?.system.dead_letters()?;
+        let first = dead.count - dead.newest.len() as u64 + 1;
+        // SAFETY: as above.
+        unsafe { list::give((first..).zip(dead.newest).collect(), out_list) }
+    })
+}
+
+/// What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON, to be released. Never waits for a
+/// callback; the peers are looked at one after another. Its name is "snapshot", its origin the system's name, its version 0.
+///
+/// {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "resources" (on its shelf),
+/// "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
+/// "whom", "what", "since_ms"}}], "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its
+/// thread waits in; "from", "whom" and "what" may be null; later versions may add to it.
+///
+/// OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_system_snapshot(
+    system: potluck_system_t,
+    out_json: *mut potluck_resource_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_json, potluck_resource_t::default()) };
+        let mut snapshot = find(system)?.system.snapshot()?;
+        let live = [
+            ("systems", SYSTEMS.live()),
+            ("peers", PEERS.live()),
+            ("events", READERS.live()),
+            ("resources", RESOURCES.live()),
+            ("messages", MESSAGES.live()),
+            ("lists", LISTS.live()),
+        ];
+        snapshot.handles.extend(live.map(|(kind, live)| (kind.to_owned(), live)));
+        // SAFETY: as above.
+        unsafe { resource::give(snapshot.to_json(), out_json) }
     })
 }
 

@@ -2,7 +2,7 @@
 
 use potluck::{Error, Event, PeerOptions};
 
-use crate::support::{Host, LONG, NOW, SHORT, ada_and_bob, closed, drain, host, kitchen};
+use crate::support::{Host, LONG, NOW, SHORT, ada_and_bob, closed, drain, host, kitchen, shut_down};
 
 fn joined(peer: &str) -> Event {
     Event::Joined { peer: peer.into() }
@@ -153,7 +153,7 @@ fn a_reader_that_waits_is_woken_by_an_event_by_its_close_and_by_the_shutdown() {
     assert_eq!(woken(&|_| drop(kitchen.spawn("ada").unwrap())), Ok(joined("ada")));
     assert_eq!(woken(&|events| events.close()), Err(closed("kitchen")));
     kitchen.spawn("bob").unwrap().close(LONG).unwrap();
-    let last = woken(&|_| assert_eq!(kitchen.shutdown(LONG), Ok(potluck::Ended::Yes)));
+    let last = woken(&|_| assert_eq!(shut_down(&kitchen, LONG), Ok(potluck::Ended::Yes)));
     assert_eq!(last, Ok(left("ada")));
 }
 

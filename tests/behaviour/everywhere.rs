@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, unbounded};
 use potluck::{Ended, Error, Peer, PeerOptions, PeerSystem};
 
-use crate::support::{LONG, NOW, SHORT, kitchen, next};
+use crate::support::{LONG, NOW, SHORT, kitchen, next, shut_down};
 
 /// A call as the peer whose handler runs, in a system with a peer `bob` without handlers.
 type Call = fn(&PeerSystem, &Peer) -> Result<(), Error>;
@@ -41,11 +41,11 @@ const CALLS: &[(&str, Call)] = &[
         while events.next(NOW).is_ok() {}
         events.next(SHORT).map(drop)
     }),
-    ("shutdown", |system, _| system.shutdown(LONG).map(|ended| assert_eq!(ended, Ended::Deferred))),
+    ("shutdown", |system, _| system.shutdown(LONG).map(|report| assert_eq!(report.ended, Ended::Deferred))),
     ("open another system", |_, _| {
         let other = PeerSystem::open("other")?;
         other.spawn("ada")?.share("soup", "x")?;
-        assert_eq!(other.shutdown(LONG)?, Ended::Yes);
+        assert_eq!(other.shutdown(LONG)?.ended, Ended::Yes);
         Ok(())
     }),
 ];
@@ -123,7 +123,7 @@ fn every_call_from_every_handler_returns_a_result_or_its_documented_error() {
                 Err(error) => assert!(is_documented(kind, name, &error), "{name} in {kind}: {error:?}"),
             }
             drop(results);
-            assert_eq!(system.shutdown(LONG), Ok(Ended::Yes), "{name} in {kind}");
+            assert_eq!(shut_down(&system, LONG), Ok(Ended::Yes), "{name} in {kind}");
         }
     }
 }

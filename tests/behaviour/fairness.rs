@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use potluck::{Ended, Error, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, host, kitchen, next, peer_closed};
+use crate::support::{Gate, LONG, NOW, host, kitchen, next, peer_closed, shut_down};
 
 #[test]
 fn a_request_behind_own_tells_waits_for_those_alone_and_not_for_later_ones() {
@@ -29,7 +29,7 @@ fn a_request_behind_own_tells_waits_for_those_alone_and_not_for_later_ones() {
     gate.await_arrival();
     assert_eq!(request.result().unwrap().bytes(), b"tomato");
     gate.open();
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_message_is_handled_though_receipts_never_end() {
     bob.offer("ada", "soup", LONG).unwrap();
     assert_eq!(bob.ask("ada", "more?", "", LONG).unwrap().bytes(), b"enough");
     goes_on.store(false, Ordering::SeqCst);
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_caller_is_told_at_close_though_the_vote_on_its_request_goes_on() {
     assert!(matches!(bob.get("soup"), Err(Error::NoSuchResource { .. })));
     eve.share("soup", "potato").unwrap();
     assert_eq!(bob.fetch("soup", LONG).unwrap().bytes(), b"potato");
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn an_asker_whose_message_was_kept_or_received_is_told_when_the_peer_has_closed(
     for message in messages {
         assert_eq!(message.reply("late"), Err(Error::Canceled));
     }
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn on_stop_may_still_answer_what_was_kept() {
     next(&takes);
     assert_eq!(ada.close(LONG), Ok(Ended::Yes));
     assert_eq!(ask.result().unwrap(), "at last");
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -157,5 +157,5 @@ fn an_asker_is_told_at_close_though_its_message_was_taken_out_and_waits_behind_a
     assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
     assert_eq!(ask.result().unwrap_err(), Error::PeerClosed { peer: "ada".into() });
     gate.open();
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }

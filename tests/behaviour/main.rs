@@ -3,6 +3,7 @@
 
 mod close;
 mod closing_calls;
+mod dead_letters;
 mod events;
 mod everywhere;
 mod exchange;
@@ -25,10 +26,13 @@ mod room;
 mod share_if;
 mod shelf;
 mod shutdown;
+mod shutdown_phases;
+mod snapshot;
 mod stress;
 mod support;
 mod timeouts;
 mod turn;
+mod wait_for;
 
 // Threads, their switches and the memory of the process are seen in /proc.
 #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 
 use potluck::{Ended, HandlerError, Mingled, PeerOptions, PeerSystem};
 
-use crate::support::{LONG, NOW, drain, kitchen, no_such_resource, refused};
+use crate::support::{LONG, NOW, drain, kitchen, no_such_resource, refused, shut_down};
 
 /// A system with `count` peers, each with a soup of its own.
 fn party(count: usize) -> PeerSystem {
@@ -122,5 +122,5 @@ fn a_round_reports_its_exchanges_as_events() {
         })
         .collect();
     assert_eq!(seen, expected);
-    assert_eq!(party.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&party, LONG), Ok(Ended::Yes));
 }

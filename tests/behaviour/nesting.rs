@@ -5,7 +5,7 @@ use potluck::{
     Bytes, Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSystem, Resource,
 };
 
-use crate::support::{Gate, LONG, NOW, ada_and_bob, closed, drain, host, kitchen, next};
+use crate::support::{Gate, LONG, NOW, ada_and_bob, closed, drain, host, kitchen, next, shut_down};
 
 #[test]
 fn all_handles_may_be_used_from_any_thread() {
@@ -77,7 +77,7 @@ fn the_destructor_of_a_body_may_make_calls_wherever_it_runs() {
         ada.share("soup", Bytes::from_owner(body)).unwrap();
         let run = host(move || {
             end(&kitchen, &ada, &bob);
-            kitchen.shutdown(LONG)
+            shut_down(&kitchen, LONG)
         });
         assert!(ended.recv_timeout(LONG).is_ok(), "{what}: its destructor did not return");
         assert_eq!(run.result(), Ok(Ended::Yes), "{what}");
@@ -103,7 +103,7 @@ fn peers_may_offer_back_from_on_received() {
     ada.share("ball", "").unwrap();
     ada.offer("bob", "ball", LONG).unwrap();
     next(&end);
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_handler_may_call_peers_of_another_system_and_shut_it_down() {
     let options = PeerOptions::new().on_message(move |_, message| {
         let soup = other_ada.request("bob", "soup", LONG)?;
         other_ada.offer("bob", "soup", LONG)?;
-        let ended = there.shutdown(LONG)?;
+        let ended = there.shutdown(LONG)?.ended;
         Ok(message.reply(format!("{ended:?} {}", soup.len()))?)
     });
     here.spawn_with("ada", options).unwrap();

@@ -7,7 +7,7 @@ use crossbeam_channel::unbounded;
 use parking_lot::Mutex;
 use potluck::{Ended, Error, HandlerResult, Message, Peer, PeerOptions};
 
-use crate::support::{Gate, LONG, host, kitchen, next};
+use crate::support::{Gate, LONG, host, kitchen, next, shut_down};
 
 fn deadlock(ring: &[&str]) -> Error {
     Error::Deadlock { ring: ring.iter().map(|&name| name.to_owned()).collect() }
@@ -41,7 +41,7 @@ fn a_ring_of_asks_of_any_length_fails_at_once_where_it_would_close() {
         ring.extend(&names);
         assert!(text.ends_with(&format!("{last}: deadlock: {}", ring.join(" -> "))), "{text}");
         assert!(text.starts_with("a <- "), "the others go on: {text}");
-        assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+        assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
     }
 }
 
@@ -67,7 +67,7 @@ fn a_chain_that_is_no_ring_never_fails() {
         })
         .collect();
     hosts.into_iter().for_each(|host| host.result_within(3 * LONG));
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn right_after_an_answer_the_two_may_change_sides() {
         guest.ask("bob", "go", "", LONG).unwrap();
         assert_eq!(next(&result), Ok(()), "round {round}");
     }
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn what_fails_for_a_ring_was_never_sent() {
     kitchen.spawn_with("bob", bob).unwrap();
     let guest = kitchen.spawn("guest").unwrap();
     guest.ask("ada", "start", "", LONG).unwrap();
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
     assert_eq!(handled.load(Ordering::SeqCst), 1);
 }
 
@@ -150,7 +150,7 @@ fn rings_are_found_through_requests_offers_and_exchanges_that_need_handlers() {
         let guest = kitchen.spawn("guest").unwrap();
         guest.ask("ada", "go", "", LONG).unwrap();
         assert_eq!(next(&result), deadlock(&["bob", "ada", "bob"]), "{verb}");
-        assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+        assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
     }
 }
 
@@ -187,7 +187,7 @@ fn a_ring_is_found_through_an_own_earlier_tell() {
     let failed: Vec<_> = [first, second].into_iter().filter_map(Result::err).collect();
     let [error] = failed.as_slice() else { panic!("one of the two closes the ring: {failed:?}") };
     assert!([deadlock(&["bob", "ada", "bob"]), deadlock(&["ada", "bob", "ada"])].contains(error), "{error}");
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_ring_is_found_through_full_mailboxes() {
     let error = first.unwrap_err();
     assert!([deadlock(&["bob", "ada", "bob"]), deadlock(&["ada", "bob", "ada"])].contains(&error), "{error}");
     assert_eq!(second, Ok(()));
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_handler_that_waits_for_room_in_its_own_full_mailbox_closes_a_ring_of_one() 
     kitchen.spawn_with("ada", ada).unwrap();
     kitchen.spawn("guest").unwrap().tell("ada", "go", "", LONG).unwrap();
     assert_eq!(next(&result), Err(deadlock(&["ada", "ada"])));
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn a_message_that_was_kept_is_no_link() {
     message.reply("now").unwrap();
     assert_eq!(go.result(), Ok(()));
     assert_eq!(through.result().unwrap(), "me");
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_thread_of_the_host_that_acts_as_a_peer_closes_no_ring() {
     gate.await_arrival();
     gate.open();
     assert_eq!(ask.result().unwrap(), "me");
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_fetch_goes_on_from_a_holder_that_would_close_a_ring() {
     eve.unshare("soup").unwrap();
     let error = eve.ask("ada", "go", "", LONG).unwrap_err();
     assert!(error.to_string().contains("deadlock: bob -> ada -> bob"), "{error}");
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -371,5 +371,5 @@ fn a_ring_that_a_close_breaks_leaves_nothing_behind() {
     kitchen.spawn_with("bob", PeerOptions::new().on_message(passes_on("ada"))).unwrap();
     let answer = guest.ask("ada", "go", "", LONG).unwrap();
     assert_eq!(answer.bytes(), b"bob: deadlock: bob -> ada -> bob");
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::unbounded;
 use potluck::{Ended, PeerOptions, PeerSystem, SystemOptions};
 
-use crate::support::{Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, closed, host, kitchen, next};
+use crate::support::{Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, closed, host, kitchen, next, shut_down};
 
 #[test]
 fn a_shutdown_closes_every_peer_and_is_fine_when_repeated() {
@@ -17,14 +17,14 @@ fn a_shutdown_closes_every_peer_and_is_fine_when_repeated() {
         let options = PeerOptions::new().on_stop(move |peer| stopped.send(peer.name().to_owned()).unwrap());
         kitchen.spawn_with(name, options).unwrap()
     });
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
     let mut stops: Vec<String> = stops.try_iter().collect();
     stops.sort();
     assert_eq!(stops, ["ada", "bob", "eve"]);
     for peer in peers {
         assert_eq!(peer.close(NOW), Ok(Ended::Yes));
     }
-    assert_eq!(kitchen.shutdown(NOW), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, NOW), Ok(Ended::Yes));
 }
 
 #[test]
@@ -96,10 +96,14 @@ fn a_shutdown_whose_deadline_passes_is_still_running_and_says_who() {
     let eve = kitchen.spawn_with("eve", options).unwrap();
     eve.tell("eve", "wait", "", NOW).unwrap();
     gate.await_arrival();
-    assert_eq!(kitchen.shutdown(Duration::from_millis(500)), Ok(Ended::StillRunning));
+    let report = kitchen.shutdown(Duration::from_millis(500)).unwrap();
+    assert_eq!(report.ended, Ended::StillRunning);
+    let running: Vec<_> = report.still_running.iter().map(|it| (it.peer.as_str(), it.doing.as_str())).collect();
+    assert_eq!(running, [("eve", "on_message \"wait\" from \"eve\"")]);
+    assert!(report.still_running[0].since >= Duration::from_millis(500));
     assert_eq!(kitchen.peers().unwrap(), ["eve"]);
     gate.open();
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -108,11 +112,11 @@ fn a_shutdown_from_a_handler_is_deferred_until_the_handler_returns() {
     let bob = kitchen.spawn("bob").unwrap();
     let system = kitchen.clone();
     let (seen, sights) = unbounded();
-    let options = PeerOptions::new().on_message(move |_, _| Ok(seen.send(system.shutdown(LONG))?));
+    let options = PeerOptions::new().on_message(move |_, _| Ok(seen.send(shut_down(&system, LONG))?));
     kitchen.spawn_with("ada", options).unwrap();
     bob.tell("ada", "go", "", NOW).unwrap();
     assert_eq!(next(&sights), Ok(Ended::Deferred));
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
 
 #[test]
@@ -125,7 +129,7 @@ fn shutdowns_and_closes_at_once_all_wait_for_the_same_end() {
         let (closed, close) = (stops.clone(), host(move || ada.close(LONG)));
         let shutdowns = [kitchen.clone(), kitchen].map(|kitchen| {
             let stops = closed.clone();
-            host(move || (kitchen.shutdown(LONG), stops.len()))
+            host(move || (shut_down(&kitchen, LONG), stops.len()))
         });
         for shutdown in shutdowns {
             assert_eq!(shutdown.result(), (Ok(Ended::Yes), 1), "round {round}");

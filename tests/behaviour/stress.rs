@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use potluck::{Ended, Error, Event, HandlerError, HandlerResult, Message, Peer, PeerOptions, PeerSystem};
 
-use crate::support::{LONG, NOW, host, kitchen};
+use crate::support::{LONG, NOW, host, kitchen, shut_down};
 
 const NAMES: [&str; 5] = ["ada", "bob", "eve", "joe", "zoe"];
 const RESOURCES: [&str; 3] = ["soup", "bread", "cake"];
@@ -198,7 +198,7 @@ fn whatever_happens_every_accepted_tell_is_handled_or_a_dead_letter_and_the_end_
     for thread in threads {
         thread.result_within(lasting + LONG);
     }
-    assert_eq!(kitchen.system.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen.system, LONG), Ok(Ended::Yes));
     let (buried, error) = reader.result();
     assert!(matches!(error, Error::Closed { .. }), "{error}");
     let (accepted, handled) = (kitchen.accepted.load(Ordering::SeqCst), kitchen.handled.load(Ordering::SeqCst));

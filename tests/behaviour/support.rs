@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use potluck::{Error, Event, EventReader, Peer, PeerSystem};
+use potluck::{Ended, Error, Event, EventReader, Peer, PeerSystem};
 
 /// How long anything may take before a test fails.
 pub(crate) const LONG: Duration = Duration::from_secs(10);
@@ -31,6 +31,11 @@ pub(crate) fn ada_and_bob() -> (PeerSystem, Peer, Peer) {
     let kitchen = kitchen();
     let (ada, bob) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("bob").unwrap());
     (kitchen, ada, bob)
+}
+
+/// Shuts a system down and says how it went.
+pub(crate) fn shut_down(system: &PeerSystem, timeout: Duration) -> potluck::Result<Ended> {
+    system.shutdown(timeout).map(|report| report.ended)
 }
 
 /// Holds handlers up: who passes says so and waits until it is let through.

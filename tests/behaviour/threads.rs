@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use potluck::{Ended, Event, PeerOptions, PeerSystem, SystemOptions};
 
-use crate::support::{LONG, NOW, drain, kitchen, next};
+use crate::support::{LONG, NOW, drain, kitchen, next, shut_down};
 
 /// The tasks of this process whose name begins with `prefix`. A name has at most 15 bytes, `potluck:` included.
 fn tasks(prefix: &str) -> Vec<PathBuf> {
@@ -118,7 +118,7 @@ fn a_thousand_peers_mingle_a_hundred_rounds_and_nothing_is_left() {
         let receipts = seen.iter().skip(1).step_by(2).filter(|event| matches!(event, Event::Received { .. }));
         assert_eq!(receipts.count(), PEERS);
     }
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
     assert_eq!(drain(&events).iter().filter(|event| matches!(event, Event::Left { .. })).count(), PEERS);
     assert_gone("potluck:mgl");
 }

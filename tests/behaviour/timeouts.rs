@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use potluck::{Ended, Error, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, ada_and_bob, drain, full, kitchen};
+use crate::support::{Gate, LONG, NOW, ada_and_bob, drain, full, kitchen, shut_down};
 
 #[test]
 fn at_timeout_0_all_is_done_that_idle_peers_need_no_waiting_for() {
@@ -75,12 +75,12 @@ fn at_timeout_0_a_close_says_at_once_that_the_end_goes_on_by_itself() {
     ada.tell("ada", "wait", "", NOW).unwrap();
     gate.await_arrival();
     assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
-    assert_eq!(kitchen.shutdown(NOW), Ok(Ended::StillRunning));
+    assert_eq!(shut_down(&kitchen, NOW), Ok(Ended::StillRunning));
     gate.open();
     assert_eq!(ada.close(LONG), Ok(Ended::Yes));
     assert_eq!(ada.close(NOW), Ok(Ended::Yes));
-    assert_eq!(kitchen.shutdown(LONG), Ok(Ended::Yes));
-    assert_eq!(kitchen.shutdown(NOW), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, NOW), Ok(Ended::Yes));
 }
 
 #[test]
@@ -107,5 +107,5 @@ fn the_longest_timeout_is_fine_for_every_call() {
     kitchen.mingle("soup", 1, forever).unwrap();
     kitchen.events(10).unwrap().next(forever).unwrap();
     assert_eq!(ada.close(forever), Ok(Ended::Yes));
-    assert_eq!(kitchen.shutdown(forever), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, forever), Ok(Ended::Yes));
 }

@@ -70,6 +70,9 @@ static void everything_is_forked(void) {
   FORKED(potluck_system_peers(kitchen, &items));
   FORKED(potluck_system_holders(kitchen, "soup", &items));
   FORKED(potluck_system_mingle(kitchen, "soup", 7, -1, &items));
+  FORKED(potluck_system_dead_letters(kitchen, &items));
+  FORKED(potluck_system_snapshot(kitchen, &resource));
+  FORKED(potluck_system_wait_for(kitchen, "ada", -1));
   FORKED(potluck_system_events(kitchen, 8, &reader));
   FORKED(potluck_events_next(events, -1, &event));
   FORKED(potluck_events_close(events));
