@@ -1,8 +1,7 @@
 //! The handle of a system: opening it, spawning peers, looking over all of them, shutting it down.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::thread;
 use std::time::Duration;
 
 use crate::call::{self, After};
@@ -22,7 +21,7 @@ use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
 use crate::signals;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadBuilder};
 use crate::turn::{Turn, Waits};
 use crate::worker;
 
@@ -82,7 +81,7 @@ impl PeerSystem {
             next_id: AtomicU64::new(1),
             is_closed: AtomicBool::new(false),
             spawning: Mutex::new(()),
-            unjoined: Mutex::new(HashMap::new()),
+            unjoined: Mutex::new(BTreeMap::new()),
             is_abandoned: AtomicBool::new(false),
         };
         Ok(PeerSystem { handle: Arc::new(Handle { core: Arc::new(core) }) })
@@ -149,7 +148,7 @@ impl PeerSystem {
         }
         let thread = {
             let (core, handlers) = (Arc::clone(&core), Arc::clone(&handlers));
-            let builder = thread::Builder::new().name(format!("potluck:{name}"));
+            let builder = ThreadBuilder::new().name(format!("potluck:{name}"));
             signals::blocked(|| builder.spawn(move || worker::run(core, handlers)))
         };
         let thread = thread.map_err(|error| Error::LimitReached(format!("threads of this process: {error}")))?;
