@@ -11,7 +11,7 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header bench lint check clean need-rust need-c need-python
+.PHONY: help demo test lib header bench model lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
@@ -19,6 +19,7 @@ help:
 	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
 	@echo 'make header  include/potluck.h anew'
 	@echo 'make bench   what a request costs, beside a floor in the same run'
+	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
 	@echo 'make lint    format, clippy, docs: warnings are errors'
 	@echo 'make check   all that CI runs'
 
@@ -61,10 +62,17 @@ $(VENV)/ready: python/requirements-test.txt | need-python
 bench: need-rust
 	$(CARGO) bench --bench request
 
+# Each checker has a cfg of its own, and a folder, so that normal builds stay as they are.
+model: need-rust
+	RUSTFLAGS='--cfg shuttle' $(CARGO) test --profile model --lib --target-dir target/model/shuttle model::
+	RUSTFLAGS='--cfg loom' $(CARGO) test --profile model --lib --target-dir target/model/loom model::
+
 lint: need-rust
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --features capi -- -D warnings
+	RUSTFLAGS='--cfg shuttle' $(CARGO) clippy --profile test --lib --target-dir target/model/shuttle -- -D warnings
+	RUSTFLAGS='--cfg loom' $(CARGO) clippy --profile test --lib --target-dir target/model/loom -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --features capi
 

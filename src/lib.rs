@@ -37,6 +37,8 @@ mod event;
 mod feed;
 mod mailbox;
 mod message;
+#[cfg(all(test, any(shuttle, loom)))]
+mod model;
 mod name;
 mod peer;
 mod post;
