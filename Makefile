@@ -11,7 +11,7 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header bench model lint check clean need-rust need-c need-python
+.PHONY: help demo test lib header bench model mutants lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
@@ -20,6 +20,7 @@ help:
 	@echo 'make header  include/potluck.h anew'
 	@echo 'make bench   what a request costs, beside a floor in the same run'
 	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
+	@echo 'make mutants that the models find each rule that is broken on purpose; some minutes'
 	@echo 'make lint    format, clippy, docs: warnings are errors'
 	@echo 'make check   all that CI runs'
 
@@ -66,6 +67,9 @@ bench: need-rust
 model: need-rust
 	RUSTFLAGS='--cfg shuttle' $(CARGO) test --profile model --lib --target-dir target/model/shuttle model::
 	RUSTFLAGS='--cfg loom' $(CARGO) test --profile model --lib --target-dir target/model/loom model::
+
+mutants: need-rust
+	$(PYTHON) tests/model/mutate.py
 
 lint: need-rust
 	$(CARGO) fmt --check
