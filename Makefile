@@ -12,7 +12,7 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header soak bench lint check clean need-rust need-c need-python
+.PHONY: help demo test lib header soak bench model mutants lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
@@ -21,6 +21,8 @@ help:
 	@echo 'make header  include/potluck.h anew'
 	@echo 'make soak    random calls of all kinds for SOAK_MINUTES (10), seeded by SOAK_SEED'
 	@echo 'make bench   what a request costs, beside a floor in the same run'
+	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
+	@echo 'make mutants that the models find each rule that is broken on purpose; some minutes'
 	@echo 'make lint    format, clippy, docs: warnings are errors'
 	@echo 'make check   all that CI runs'
 
@@ -67,10 +69,20 @@ soak: need-rust
 bench: need-rust
 	$(CARGO) bench --bench request
 
+# Each checker has a cfg of its own, and a folder, so that normal builds stay as they are.
+model: need-rust
+	RUSTFLAGS='--cfg shuttle' $(CARGO) test --profile model --lib --target-dir target/model/shuttle model::
+	RUSTFLAGS='--cfg loom' $(CARGO) test --profile model --lib --target-dir target/model/loom model::
+
+mutants: need-rust
+	$(PYTHON) tests/model/mutate.py
+
 lint: need-rust
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --features capi -- -D warnings
+	RUSTFLAGS='--cfg shuttle' $(CARGO) clippy --profile test --lib --target-dir target/model/shuttle -- -D warnings
+	RUSTFLAGS='--cfg loom' $(CARGO) clippy --profile test --lib --target-dir target/model/loom -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --features capi
 

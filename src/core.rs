@@ -12,8 +12,7 @@
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::thread::JoinHandle;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
@@ -29,7 +28,9 @@ use crate::registry::Registry;
 use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
-use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, JoinHandle, Mutex, MutexGuard, Ordering, thread_local,
+};
 use crate::turn::{Interrupt, Pair, Turn, Wait, Waits};
 
 /// Limits and habits of a system, checked.
@@ -60,7 +61,7 @@ pub(crate) struct SystemCore {
     pub(crate) spawning: Mutex<()>,
     /// Peers that have left the registry, or are about to, and have not been joined. One that has not been joined is here or
     /// in the registry, for a moment in both.
-    pub(crate) unjoined: Mutex<HashMap<u64, Arc<PeerCore>>>,
+    pub(crate) unjoined: Mutex<BTreeMap<u64, Arc<PeerCore>>>,
     /// No handle is left that could join a peer.
     pub(crate) is_abandoned: AtomicBool,
 }
@@ -416,8 +417,8 @@ pub(crate) fn has_turn(peer: &PeerCore) -> bool {
 
 /// By the peer's own thread, after it took its turn or before it frees it.
 pub(crate) fn set_has_turn(has_turn: bool) {
-    RUNNING.with_borrow_mut(|running| {
-        if let Some(running) = running {
+    RUNNING.with(|running| {
+        if let Some(running) = &mut *running.borrow_mut() {
             running.has_turn = has_turn;
         }
     });
@@ -449,10 +450,10 @@ impl Drop for InCall {
 
 /// Makes this thread the peer's own.
 pub(crate) fn begin_running(peer: Arc<PeerCore>) {
-    RUNNING.set(Some(Running { peer, has_turn: false }));
+    RUNNING.with(|running| running.replace(Some(Running { peer, has_turn: false })));
 }
 
 /// Makes this thread nobody's again.
 pub(crate) fn end_running() {
-    RUNNING.set(None);
+    RUNNING.with(|running| running.replace(None));
 }

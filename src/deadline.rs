@@ -1,6 +1,8 @@
 //! From a timeout, given once, to the moment at which all of the call is over.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::Instant;
 
 /// When a call is over. Made at its entry and handed down, so that one deadline covers all of it.
 #[derive(Clone, Copy, Debug)]

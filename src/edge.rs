@@ -26,6 +26,10 @@ const THREADS_OF_COUNT: u64 = 64;
 
 /// Makes a thread by `make`, if there is room.
 pub(crate) fn make_thread<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T> {
+    if cfg!(any(shuttle, loom)) {
+        // A model checker's threads are none of the operating system's, and may be switched under the lock below.
+        return make().map_err(|error| Error::LimitReached(format!("threads of this model: {error}")));
+    }
     let mut until_count = MADE_UNTIL_COUNT.lock();
     if *until_count == 0 {
         *until_count = room_by_maps()?;

@@ -43,6 +43,8 @@ mod feed;
 mod fork;
 mod mailbox;
 mod message;
+#[cfg(all(test, any(shuttle, loom)))]
+mod model;
 mod name;
 mod peer;
 mod post;

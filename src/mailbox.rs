@@ -12,11 +12,10 @@
 
 use std::collections::VecDeque;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::message::{Ask, Letter, Tell};
+use crate::sync::queue::{Receiver, Sender, unbounded};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, fence};
 use crate::turn::{Cause, Interrupt, Phase, Wait};
 

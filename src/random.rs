@@ -2,7 +2,8 @@
 //! generators", OOPSLA 2014). The same seed gives the same numbers in every language, which `mingle` promises.
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
+
+use crate::sync::{random_seed, thread_local};
 
 #[derive(Debug)]
 pub(crate) struct SplitMix64(u64);
@@ -30,7 +31,7 @@ impl SplitMix64 {
 pub(crate) fn below(bound: usize) -> usize {
     thread_local!(static STATE: Cell<Option<u64>> = const { Cell::new(None) });
     STATE.with(|state| {
-        let mut generator = SplitMix64(state.get().unwrap_or_else(|| RandomState::new().hash_one(0)));
+        let mut generator = SplitMix64(state.get().unwrap_or_else(random_seed));
         let number = generator.below(bound);
         state.set(Some(generator.0));
         number

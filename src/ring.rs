@@ -21,7 +21,7 @@
 
 use std::collections::HashMap;
 
-use crate::sync::{Arc, Mutex, OnceLock};
+use crate::sync::{Arc, Mutex, global};
 
 /// A peer as a place in the walk: its address, which is its own as long as it waits or is waited for.
 #[derive(Clone)]
@@ -30,10 +30,9 @@ pub(crate) struct Place {
     pub(crate) name: Arc<str>,
 }
 
-/// From the key of who waits to whom it waits for.
-fn links() -> &'static Mutex<HashMap<usize, Place>> {
-    static LINKS: OnceLock<Mutex<HashMap<usize, Place>>> = OnceLock::new();
-    LINKS.get_or_init(|| Mutex::new(HashMap::new()))
+global! {
+    /// From the key of who waits to whom it waits for.
+    fn links() -> Mutex<HashMap<usize, Place>> { Mutex::new(HashMap::new()) }
 }
 
 /// Sets a link from `from` to `to`, unless it would close a ring: then gives the names on it, `from` first and last.

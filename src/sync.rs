@@ -1,6 +1,53 @@
 //! The primitives that the rest of the crate stands on, by one name each, so that a model checker can put its own here.
+//!
+//! `--cfg shuttle` and `--cfg loom` put in those of the two checkers, for the models in `src/model/`; see ARCHITECTURE. Nobody
+//! else in the crate names a lock, an atomic, a thread, a clock or a queue; what has no other thread in it (`Arc`, `OnceLock`) is
+//! std's for all three.
 
-pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(any(shuttle, loom))]
+mod checked;
+
+#[cfg(any(shuttle, loom))]
+pub(crate) use checked::*;
+
 pub(crate) use std::sync::{Arc, OnceLock};
-pub(crate) use std::thread::{Thread, current as current_thread, park, park_timeout};
+
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) use std::thread::{
+    Builder as ThreadBuilder, JoinHandle, Thread, current as current_thread, park, park_timeout,
+};
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) use std::thread_local;
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) use std::time::Instant;
+
+/// A value of the whole process, made when it is first used.
+#[cfg(not(any(shuttle, loom)))]
+macro_rules! global {
+    ($(#[$doc:meta])* fn $name:ident() -> $type:ty { $make:expr }) => {
+        $(#[$doc])*
+        fn $name() -> &'static $type {
+            static VALUE: std::sync::OnceLock<$type> = std::sync::OnceLock::new();
+            VALUE.get_or_init(|| $make)
+        }
+    };
+}
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) use global;
+
+/// A number that nobody foresees.
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// An unbounded queue of many producers and several consumers.
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) mod queue {
+    pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
+}

@@ -1,8 +1,7 @@
 //! The handle of a system: opening it, spawning peers, looking over all of them, shutting it down.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::thread;
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
@@ -30,7 +29,7 @@ use crate::shelf::Shelf;
 use crate::shutdown::{self, Report};
 use crate::signals;
 use crate::snapshot::{self, Snapshot};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadBuilder};
 use crate::turn::{Cause, Turn, Wait, Waits};
 use crate::worker;
 
@@ -96,7 +95,7 @@ impl PeerSystem {
             is_closed: AtomicBool::new(false),
             quiet: Quiet::new(),
             spawning: Mutex::new(()),
-            unjoined: Mutex::new(HashMap::new()),
+            unjoined: Mutex::new(BTreeMap::new()),
             is_abandoned: AtomicBool::new(false),
         };
         Ok(PeerSystem { handle: Arc::new(Handle { core: Arc::new(core) }) })
@@ -166,7 +165,7 @@ impl PeerSystem {
         }
         let thread = {
             let (core, handlers) = (Arc::clone(&core), Arc::clone(&handlers));
-            let builder = thread::Builder::new().name(format!("potluck:{name}"));
+            let builder = ThreadBuilder::new().name(format!("potluck:{name}"));
             edge::make_thread(|| signals::blocked(|| builder.spawn(move || worker::run(core, handlers))))?
         };
         core.turn.own(thread.thread().clone());

@@ -1,0 +1,237 @@
+//! The places where one thread registers and looks again while another changes and looks who waits, under loom: the fence on each side,
+//! and the orderings of the words. Each model is as small as it can be; loom tries all that the memory model allows
+//! (at most `LOOM_MAX_PREEMPTIONS` preemptions, if that is set).
+
+use bytes::Bytes;
+
+use crate::deadline::Deadline;
+use crate::desk::{Desk, Waits};
+use crate::error::Error;
+use crate::mailbox::{Mailbox, NotSent, Parcel, Waiting};
+use crate::message::{Letter, Tell};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, JoinHandle, Ordering, ThreadBuilder, current_thread};
+use crate::turn::{Cause, Entered, Pair, Turn, Wait};
+
+fn start<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    ThreadBuilder::new().spawn(run).unwrap()
+}
+
+fn wait_out(wait: &Wait<()>) {
+    wait.block(Deadline::Never, |_| Error::TimedOut, || false).unwrap();
+}
+
+fn tell() -> Letter {
+    Letter::Tell(Tell { from: "ada".into(), kind: "k".into(), body: Bytes::new(), pair: None })
+}
+
+#[test]
+fn a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them() {
+    loom::model(|| {
+        let (desk, pair) = (Arc::new(Desk::<Arc<Wait<()>>>::new()), Arc::new(Pair::default()));
+        pair.tell();
+        let finisher = start({
+            let (desk, pair) = (Arc::clone(&desk), Arc::clone(&pair));
+            move || {
+                pair.finish();
+                for call in desk.finished() {
+                    call.end(Cause::Answered, Ok(()));
+                }
+            }
+        });
+        if let Some(told) = pair.unfinished() {
+            let wait = Arc::new(Wait::new());
+            match desk.await_finish(Arc::clone(&pair), told, Arc::clone(&wait)) {
+                Waits::Yes => wait_out(&wait),
+                Waits::Over(_) => {}
+                Waits::Closed(_) => unreachable!(),
+            }
+        }
+        finisher.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_handler_did_is_seen_by_whoever_finds_its_message_finished() {
+    loom::model(|| {
+        let (pair, effect) = (Arc::new(Pair::default()), Arc::new(AtomicUsize::new(0)));
+        pair.tell();
+        let handler = start({
+            let (pair, effect) = (Arc::clone(&pair), Arc::clone(&effect));
+            move || {
+                effect.store(1, Ordering::Relaxed);
+                pair.finish();
+            }
+        });
+        if pair.unfinished().is_none() {
+            assert_eq!(effect.load(Ordering::Relaxed), 1);
+        }
+        handler.join().unwrap();
+    });
+}
+
+#[test]
+fn a_peer_that_goes_to_sleep_sees_what_came_or_is_rung() {
+    loom::model(|| {
+        // Of the mailbox only the bell is used; what there is to do is one word.
+        let (mailbox, has_work) = (Arc::new(Mailbox::new(1, 1, false)), Arc::new(AtomicBool::new(false)));
+        mailbox.bell().own(current_thread());
+        let ringer = start({
+            let (mailbox, has_work) = (Arc::clone(&mailbox), Arc::clone(&has_work));
+            move || {
+                has_work.store(true, Ordering::Release);
+                mailbox.bell().ring();
+            }
+        });
+        while !has_work.load(Ordering::Acquire) {
+            mailbox.bell().sleep(|| has_work.load(Ordering::Acquire));
+        }
+        ringer.join().unwrap();
+    });
+}
+
+#[test]
+fn who_waits_for_room_is_found_by_whoever_frees_it() {
+    loom::model(|| {
+        let mailbox = Arc::new(Mailbox::new(1, 1, false));
+        assert!(mailbox.try_send(tell()).is_ok());
+        let taker = start({
+            let mailbox = Arc::clone(&mailbox);
+            move || {
+                let letter = mailbox.take().unwrap();
+                mailbox.release(letter.size());
+            }
+        });
+        match mailbox.try_send(tell()) {
+            Ok(()) => {}
+            Err(NotSent::Full(Letter::Tell(tell))) => {
+                let parcel = Arc::new(Parcel::new(tell));
+                assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
+                wait_out(&parcel.wait);
+            }
+            Err(_) => unreachable!(),
+        }
+        taker.join().unwrap();
+        assert!(mailbox.take().is_some());
+    });
+}
+
+#[test]
+fn who_waits_for_a_message_is_found_by_whoever_sends_it() {
+    loom::model(|| {
+        let mailbox = Arc::new(Mailbox::new(1, 1, true));
+        let sender = start({
+            let mailbox = Arc::clone(&mailbox);
+            move || assert!(mailbox.try_send(tell()).is_ok())
+        });
+        let wait = Arc::new(Wait::new());
+        match mailbox.receive(Some(&wait)) {
+            Ok(Some(_)) => {}
+            Ok(None) => drop(wait.block(Deadline::Never, |_| Error::TimedOut, || false).unwrap()),
+            Err(_) => unreachable!(),
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn work_that_enters_the_line_is_done_by_whoever_frees_the_turn() {
+    loom::model(|| {
+        let turn = Arc::new(Turn::<usize>::new());
+        // Changed only with the turn held: the turn's own orderings must carry it.
+        let shelf = Arc::new(AtomicUsize::new(0));
+        let act = |turn: &Turn<usize>, shelf: &AtomicUsize, work: usize| {
+            let mut run = |work: usize| {
+                let before = shelf.load(Ordering::Relaxed);
+                shelf.store(before + work, Ordering::Relaxed);
+            };
+            if let Entered::Taken(work) = turn.enter(work) {
+                run(work);
+                turn.free(&mut run);
+            }
+        };
+        let other = start({
+            let (turn, shelf) = (Arc::clone(&turn), Arc::clone(&shelf));
+            move || act(&turn, &shelf, 1)
+        });
+        act(&turn, &shelf, 10);
+        other.join().unwrap();
+        assert!(turn.try_take(), "nobody freed it");
+        assert_eq!(shelf.load(Ordering::Relaxed), 11);
+    });
+}
+
+#[test]
+fn the_owner_gets_its_turn_back() {
+    loom::model(|| {
+        let (turn, shelf) = (Arc::new(Turn::<usize>::new()), Arc::new(AtomicUsize::new(0)));
+        turn.own(current_thread());
+        let other = start({
+            let (turn, shelf) = (Arc::clone(&turn), Arc::clone(&shelf));
+            move || {
+                if let Entered::Taken(work) = turn.enter(1) {
+                    shelf.store(shelf.load(Ordering::Relaxed) + work, Ordering::Relaxed);
+                    turn.free(&mut |_| unreachable!("the owner leaves no work"));
+                }
+            }
+        });
+        let mut run = |work| shelf.store(shelf.load(Ordering::Relaxed) + work, Ordering::Relaxed);
+        turn.take(&mut run);
+        run(10);
+        turn.free(&mut run);
+        other.join().unwrap();
+        assert!(turn.try_take(), "nobody freed it");
+        assert_eq!(shelf.load(Ordering::Relaxed), 11);
+    });
+}
+
+#[test]
+fn a_turn_that_is_handed_on_is_gone_on_with() {
+    loom::model(|| {
+        let (turn, shelf) = (Arc::new(Turn::<usize>::new()), Arc::new(AtomicUsize::new(0)));
+        turn.own(current_thread());
+        assert!(turn.try_take());
+        assert!(matches!(turn.enter(1), Entered::InLine));
+        let act = |turn: &Arc<Turn<usize>>, shelf: &Arc<AtomicUsize>| {
+            let (turn, shelf) = (Arc::clone(turn), Arc::clone(shelf));
+            move || {
+                let mut run = |work: usize| shelf.store(shelf.load(Ordering::Relaxed) + work, Ordering::Relaxed);
+                match turn.enter(10) {
+                    Entered::Taken(work) => {
+                        run(work);
+                        turn.free(&mut run);
+                    }
+                    Entered::InLine => {}
+                    Entered::Closed(_) => unreachable!(),
+                }
+            }
+        };
+        // Frees it with work in line; more may come meanwhile, which it need not do.
+        let freer = start({
+            let (turn, shelf) = (Arc::clone(&turn), Arc::clone(&shelf));
+            move || turn.free(&mut |work| shelf.store(shelf.load(Ordering::Relaxed) + work, Ordering::Relaxed))
+        });
+        let other = start(act(&turn, &shelf));
+        let mut run = |work| shelf.store(shelf.load(Ordering::Relaxed) + work, Ordering::Relaxed);
+        turn.take(&mut run);
+        turn.free(&mut run);
+        freer.join().unwrap();
+        other.join().unwrap();
+        turn.go_on(&mut run);
+        assert!(turn.try_take(), "nobody freed it");
+        assert_eq!(shelf.load(Ordering::Relaxed), 11);
+    });
+}
+
+#[test]
+fn a_wait_is_ended_by_one_and_wakes_its_thread() {
+    loom::model(|| {
+        let wait = Arc::new(Wait::new());
+        let enders = [1, 2].map(|result| {
+            let wait = Arc::clone(&wait);
+            start(move || wait.end(Cause::Answered, Ok(result)).then_some(result))
+        });
+        let result = wait.block(Deadline::Never, |_| Error::TimedOut, || false).unwrap();
+        let ended: Vec<usize> = enders.into_iter().filter_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(ended, [result]);
+    });
+}

@@ -1,0 +1,396 @@
+#!/usr/bin/env python3
+"""Breaks one rule of the protocol after another and expects a model to fail: that shows that the models can.
+
+Each mutation replaces text in a copy of the sources, under target/; the sources themselves carry nothing of it. A text that
+is not there exactly once is an error: the mutation is to be brought up to date with the code.
+
+    mutate.py [NAME ...]       all, or those that are named
+    mutate.py --list           what there is, and what no model shows
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORK = ROOT / "target" / "model" / "mutants"
+COPIED = ["Cargo.toml", "Cargo.lock", "README.md", "build.rs", "src", "benches", "tests", "examples"]
+
+
+@dataclass
+class Mutation:
+    """A rule that is left out. `finds` is the model that must fail under `checker`."""
+
+    name: str
+    why: str
+    checker: str
+    finds: str
+    changes: list[tuple[str, str, str]]
+
+
+MUTATIONS = [
+    # Rules of DESIGN section 5 that were tried and found wrong.
+    Mutation(
+        "done_when_taken",
+        "a message counts as done when it is taken from the queue",
+        "shuttle",
+        "what_a_peer_sends_takes_effect_in_the_order_sent",
+        [
+            (
+                "src/worker.rs",
+                "        match guard(|| on_message(&self.peer, &message)) {",
+                "        if let Some(pair) = &pair {\n            pair.finish();\n"
+                "            after.go_on(self.core.desk.finished());\n            after.settle();\n        }\n"
+                "        match guard(|| on_message(&self.peer, &message)) {",
+            ),
+            (
+                "src/worker.rs",
+                "            pair.finish();\n            after.go_on(self.core.desk.finished());\n        }\n    }",
+                "            let _ = pair;\n        }\n    }",
+            ),
+        ],
+    ),
+    Mutation(
+        "nothing_queued",
+        "a counter 'that peer has nothing queued' in place of the record per pair",
+        "shuttle",
+        "what_a_peer_sends_takes_effect_in_the_order_sent",
+        [
+            (
+                "src/call.rs",
+                "let must_wait = verb.needs(target.hears) || caller.told.unfinished(target.id).is_some();",
+                "let must_wait = verb.needs(target.hears) || !target.mailbox.is_drained();",
+            ),
+        ],
+    ),
+    Mutation(
+        "ticket_per_peer",
+        "a ticket per receiver, drawn before the push, and the highest handled: two producers push out of order",
+        "shuttle",
+        "two_threads_that_tell_as_one_peer_are_both_waited_for",
+        [
+            ("src/message.rs", "    pub(crate) pair: Option<Arc<Pair>>,\n}", "    pub(crate) pair: Option<Arc<Pair>>,\n    pub(crate) ticket: std::sync::atomic::AtomicU64,\n}"),
+            ("src/message.rs", "Letter::Tell(Tell { from, kind, body, pair }) => {", "Letter::Tell(Tell { from, kind, body, pair, ticket }) => {\n                if let Some(pair) = &pair {\n                    pair.begin(ticket.into_inner());\n                }"),
+            ("src/mailbox.rs", "pair: None })", "pair: None, ticket: Default::default() })"),
+            ("src/post.rs", "body, pair };", "body, pair, ticket: Default::default() };"),
+            ("src/mailbox.rs", "                    pair.tell();\n", "                    tell.ticket.store(pair.tell(), Ordering::SeqCst);\n"),
+            ("src/turn.rs", "    told: AtomicU64,\n    finished: AtomicU64,\n", "    told: AtomicU64,\n    finished: AtomicU64,\n    begun: AtomicU64,\n"),
+            ("src/turn.rs", "    pub(crate) fn tell(&self) {\n        self.told.fetch_add(1, Ordering::SeqCst);\n    }", "    pub(crate) fn tell(&self) -> u64 {\n        self.told.fetch_add(1, Ordering::SeqCst) + 1\n    }\n\n    pub(crate) fn begin(&self, ticket: u64) {\n        self.begun.store(ticket, Ordering::SeqCst);\n    }"),
+            ("src/turn.rs", "        self.finished.fetch_add(1, Ordering::SeqCst);", "        self.finished.fetch_max(self.begun.load(Ordering::SeqCst), Ordering::SeqCst);"),
+        ],
+    ),
+    Mutation(
+        "read_then_put",
+        "a request reads, and puts in a second step",
+        "shuttle",
+        "a_request_takes_and_puts_in_one_step",
+        [
+            (
+                "src/call.rs",
+                "    let (mut mine, mut theirs) = lock_both(caller, target);\n",
+                "    let read = if verb.only_reads() { target.shelf.lock().get(name).cloned() } else { None };\n"
+                "    let (mut mine, mut theirs) = lock_both(caller, target);\n",
+            ),
+            ("src/call.rs", "        Ok(found) => found,\n        Err(error) => {\n            drop((mine", "        Ok(found) => Found { theirs: read.or(found.theirs), ..found },\n        Err(error) => {\n            drop((mine"),
+        ],
+    ),
+    # The steps of waiting.
+    Mutation(
+        "await_without_looking_again",
+        "who waits for its tells registers and does not look again",
+        "shuttle",
+        "two_threads_that_tell_as_one_peer_are_both_waited_for",
+        [("src/desk.rs", "        if pair.has_finished(told) {\n            self.awaiting_len", "        if false {\n            self.awaiting_len")],
+    ),
+    Mutation(
+        "wait_for_room_without_looking_again",
+        "who waits for room gets in line and does not look again",
+        "shuttle",
+        "a_full_mailbox_lets_in_everybody_who_waits",
+        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        self.serve();\n        true", "        fence(Ordering::SeqCst);\n        true")],
+    ),
+    Mutation(
+        "sleep_without_looking_again",
+        "the peer's thread goes to sleep without looking again",
+        "shuttle",
+        "what_a_peer_sends_takes_effect_in_the_order_sent",
+        [("src/mailbox.rs", "        if !has_work() {", "        let _ = has_work;\n        {")],
+    ),
+    Mutation(
+        "receive_without_looking_again",
+        "who waits for a message gets in line and does not look again",
+        "loom",
+        "who_waits_for_a_message_is_found_by_whoever_sends_it",
+        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        self.serve();\n        Ok(None)", "        fence(Ordering::SeqCst);\n        Ok(None)")],
+    ),
+    # The turn.
+    Mutation(
+        "free_without_looking",
+        "the turn is freed without looking at the line",
+        "shuttle",
+        "calls_in_line_for_a_turn_are_all_done_by_whoever_frees_it",
+        [("src/turn.rs", "        if self.word.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Relaxed).is_ok() {\n            return;\n        }\n        let mut line", "        if self.word.swap(FREE, Ordering::Release) != 99 {\n            return;\n        }\n        let mut line")],
+    ),
+    Mutation(
+        "hand_over_unheard",
+        "a turn that was handed on is not looked for before the owner parks",
+        "shuttle",
+        "calls_in_line_for_a_turn_are_all_done_by_whoever_frees_it",
+        [("src/turn.rs", "        if !self.handed.load(Ordering::Acquire) || !self.handed.swap(false, Ordering::Acquire) {", "        if self.line.lock().closed || true {")],
+    ),
+    Mutation(
+        "wait_with_the_turn",
+        "a handler keeps its turn while a call of it waits",
+        "shuttle",
+        "two_handlers_that_exchange_with_each_other_both_succeed",
+        [("src/call.rs", "    let held = own.as_ref().filter(|own| has_turn(own));\n", "    let held = own.as_ref().filter(|own| has_turn(own) && false);\n")],
+    ),
+    Mutation(
+        "change_without_the_turn",
+        "an offer or exchange changes a shelf without its peer's turn",
+        "shuttle",
+        "nobody_changes_a_shelf_under_a_running_handler",
+        [("src/call.rs", "    if !must_wait && verb.only_reads() {", "    if !must_wait {")],
+    ),
+    Mutation(
+        "turn_not_taken_back",
+        "a handler goes on after a call that waited without its turn",
+        "shuttle",
+        "nobody_changes_a_shelf_under_a_running_handler",
+        [("src/call.rs", "    if let Some(own) = held {\n        take_turn(own, after);", "    if let Some(own) = held.filter(|_| false) {\n        take_turn(own, after);")],
+    ),
+    # Messages and room.
+    Mutation(
+        "count_before_room",
+        "a tell is counted before there is room for it",
+        "shuttle",
+        "a_tell_that_finds_no_room_is_waited_for_by_nobody",
+        [
+            ("src/mailbox.rs", "                    pair.tell();\n", "                    let _ = pair;\n"),
+            ("src/post.rs", "    let tell = Tell {", "    if let Some(pair) = &pair {\n        pair.tell();\n    }\n    let tell = Tell {"),
+        ],
+    ),
+    Mutation(
+        "count_after_push",
+        "a tell is counted after it was pushed",
+        "shuttle",
+        "two_threads_that_tell_as_one_peer_are_both_waited_for",
+        [
+            ("src/mailbox.rs", "        match &letter {\n            Letter::Tell(tell) => {\n                if let Some(pair) = &tell.pair {\n                    pair.tell();\n                }\n            }", "        let late = match &letter {\n            Letter::Tell(tell) => tell.pair.clone(),\n            Letter::Ask(_) => None,\n        };\n        match &letter {\n            Letter::Tell(_) => {}"),
+            ("src/mailbox.rs", "        // Also at an inbox: its", "        if let Some(pair) = late {\n            pair.tell();\n        }\n        // Also at an inbox: its"),
+        ],
+    ),
+    Mutation(
+        "begin_without_claim",
+        "a handler begins an ask without a step that excludes giving it up",
+        "shuttle",
+        "an_ask_that_timed_out_is_never_begun_and_one_in_doubt_was",
+        [("src/message.rs", "                if !ask.wait.step(Phase::Queued, Phase::Begun) {", "                if !ask.wait.is_open() || { ask.wait.step(Phase::Queued, Phase::Begun); false } {")],
+    ),
+    Mutation(
+        "commit_without_claim",
+        "an operation changes shelves without a claim against giving up",
+        "shuttle",
+        "an_operation_that_timed_out_has_changed_no_shelf",
+        [("src/call.rs", "    if !claim() {\n        return Committed::GivenUp;\n    }", "    claim();")],
+    ),
+    Mutation(
+        "commit_unlike_seen",
+        "an exchange goes through though a side has changed since its handlers saw it",
+        "shuttle",
+        "an_exchange_swaps_what_its_handlers_saw_last",
+        [("src/call.rs", "has_changed(&seen.theirs, &found.theirs) || has_changed(&seen.mine, &found.mine)", "false && (has_changed(&seen.theirs, &found.theirs) || has_changed(&seen.mine, &found.mine))")],
+    ),
+    Mutation(
+        "notes_after",
+        "on_received is told after the message that was sent later",
+        "shuttle",
+        "what_a_peer_sends_takes_effect_in_the_order_sent",
+        [("src/worker.rs", "                worker.tell_notes(notes, after);\n                core.mailbox.take_aside().into_iter().for_each(|letter| worker.handle(letter, after));", "                core.mailbox.take_aside().into_iter().for_each(|letter| worker.handle(letter, after));\n                worker.tell_notes(notes, after);")],
+    ),
+    # The end.
+    Mutation(
+        "closed_shelf_unchecked",
+        "closed is not checked under the shelves' locks",
+        "shuttle",
+        "nothing_is_on_a_shelf_after_its_close",
+        [("src/call.rs", "    if theirs.is_closed() {", "    if target.life.stage() == Stage::Ended {")],
+    ),
+    Mutation(
+        "closed_line_unchecked",
+        "the line of a turn takes work after its close",
+        "shuttle",
+        "a_close_is_told_while_the_handler_still_runs",
+        [("src/turn.rs", "        if line.closed {\n            return Entered::Closed(work);\n        }\n", "        let _ = line.closed;\n")],
+    ),
+    Mutation(
+        "closed_desk_unchecked",
+        "the desk takes calls that wait for their tells after its close",
+        "shuttle",
+        "a_close_is_told_while_the_handler_still_runs",
+        [("src/desk.rs", "        if papers.closed {\n            return Waits::Closed(call);\n        }\n", "")],
+    ),
+    Mutation(
+        "closed_operations_unchecked",
+        "the desk takes operations for handlers after its close",
+        "shuttle",
+        "a_close_is_told_while_the_handler_still_runs",
+        [("src/desk.rs", "        if papers.closed {\n            return Waits::Closed(operation);\n        }\n", "")],
+    ),
+    Mutation(
+        "closed_senders_unchecked",
+        "the line for room takes senders after its close",
+        "shuttle",
+        "a_close_is_told_while_the_handler_still_runs",
+        [("src/mailbox.rs", "            if senders.closed {\n                return false;\n            }\n", "")],
+    ),
+    Mutation(
+        "closed_waits_unchecked",
+        "a wait as a peer that has closed is registered, and ended by nobody",
+        "shuttle",
+        "a_close_is_told_while_the_handler_still_runs",
+        [("src/turn.rs", "        let open = !list.closed;\n", "        let open = true;\n")],
+    ),
+    Mutation(
+        "end_with_letters_on_their_way",
+        "a peer ends though a letter that was accepted is about to be pushed",
+        "shuttle",
+        "an_accepted_message_is_handled_or_a_dead_letter",
+        [("src/worker.rs", "        while !core.mailbox.is_drained() {", "        while !core.mailbox.is_empty() {")],
+    ),
+    # The fences and orderings: only loom sees these.
+    Mutation(
+        "no_fence_awaiting",
+        "no SeqCst fence between registering for tells and looking again",
+        "loom",
+        "a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them",
+        [("src/desk.rs", "        fence(Ordering::SeqCst);\n        if pair.has_finished(told) {", "        if pair.has_finished(told) {")],
+    ),
+    Mutation(
+        "no_fence_finished",
+        "no SeqCst fence between finishing a tell and looking who waits",
+        "loom",
+        "a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them",
+        [("src/desk.rs", "        fence(Ordering::SeqCst);\n        if self.awaiting_len", "        if self.awaiting_len")],
+    ),
+    Mutation(
+        "no_fence_ring",
+        "no SeqCst fence before a bell looks who sleeps",
+        "loom",
+        "a_peer_that_goes_to_sleep_sees_what_came_or_is_rung",
+        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        if self.asleep", "        if self.asleep")],
+    ),
+    Mutation(
+        "no_fence_sleep",
+        "no SeqCst fence between counting as asleep and looking again",
+        "loom",
+        "a_peer_that_goes_to_sleep_sees_what_came_or_is_rung",
+        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        if !has_work", "        if !has_work")],
+    ),
+    Mutation(
+        "no_fence_serve",
+        "no SeqCst fence between freeing room, or pushing, and looking who waits",
+        "loom",
+        "who_waits_for_room_is_found_by_whoever_frees_it",
+        [
+            ("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        loop {", "        loop {"),
+        ],
+    ),
+    Mutation(
+        "finish_relaxed",
+        "finished is raised without Release",
+        "loom",
+        "what_a_handler_did_is_seen_by_whoever_finds_its_message_finished",
+        [("src/turn.rs", "        self.finished.fetch_add(1, Ordering::SeqCst);", "        self.finished.fetch_add(1, Ordering::Relaxed);")],
+    ),
+    Mutation(
+        "free_relaxed",
+        "a turn is freed without Release",
+        "loom",
+        "work_that_enters_the_line_is_done_by_whoever_frees_the_turn",
+        [("src/turn.rs", "self.word.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Relaxed)", "self.word.compare_exchange(HELD, FREE, Ordering::Relaxed, Ordering::Relaxed)")],
+    ),
+    Mutation(
+        "take_relaxed",
+        "a turn is taken without Acquire",
+        "loom",
+        "work_that_enters_the_line_is_done_by_whoever_frees_the_turn",
+        [("src/turn.rs", "self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)", "self.word.compare_exchange(FREE, HELD, Ordering::Relaxed, Ordering::Relaxed)")],
+    ),
+]
+
+# What no model shows, and why.
+NOT_SHOWN = """\
+the links of rings         (kept by peer, until the waiter has woken, over a kept message, or set without reading the condition
+                           again; room a link only if its peer waits already): there are no links yet
+"nothing unfinished        in place of the record per pair: it waits for more than it must, which breaks no promise until a ring
+anywhere" as a counter     makes a false Deadlock of it
+operations numbered with   without the numbers handlers are asked before messages that came earlier; but one's own tells are waited for
+the messages               by their record, and between others there is no order: it is fairness, which no bounded run shows
+the fence between pushing  a checker's queue has a lock, which orders as much; crossbeam's has none
+and looking for receivers
+the Release of a grant     loom has no step between it and the unpark that follows, which orders as much
+fences, in whole systems   shuttle is sequentially consistent; loom has them in the parts
+"""
+
+
+def broken(mutation):
+    """The copy of the sources with the rule left out."""
+    changed = {}
+    for path, old, new in mutation.changes:
+        text = changed.get(path) or (ROOT / path).read_text()
+        if text.count(old) != 1:
+            sys.exit(f"{mutation.name}: {path} has this {text.count(old)} times, not once:\n{old}")
+        changed[path] = text.replace(old, new)
+    for source in COPIED:
+        top = ROOT / source
+        for file in [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file()):
+            name = str(file.relative_to(ROOT))
+            bytes_ = changed[name].encode() if name in changed else file.read_bytes()
+            copy = WORK / "tree" / name
+            if not copy.exists() or copy.read_bytes() != bytes_:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(bytes_)
+
+
+def cargo(mutation, *arguments):
+    command = [os.environ.get("CARGO", "cargo"), "test", "--profile", "model", "--lib", "--target-dir", WORK / mutation.checker]
+    environment = dict(os.environ, RUSTFLAGS=f"--cfg {mutation.checker}", RUST_BACKTRACE="0")
+    run = subprocess.run([*command, *arguments], cwd=WORK / "tree", env=environment, capture_output=True, text=True)
+    return run.returncode == 0, run.stdout + run.stderr
+
+
+def main(names):
+    if names == ["--list"]:
+        for mutation in MUTATIONS:
+            print(f"{mutation.name:36} {mutation.checker:8} {mutation.finds}\n    {mutation.why}")
+        print(f"\nNo model shows:\n{NOT_SHOWN}", end="")
+        return
+    unknown = set(names) - {mutation.name for mutation in MUTATIONS}
+    if unknown:
+        sys.exit(f"no such mutation: {', '.join(sorted(unknown))}")
+    missed = []
+    for mutation in MUTATIONS:
+        if names and mutation.name not in names:
+            continue
+        broken(mutation)
+        is_built, output = cargo(mutation, "--no-run")
+        if not is_built:
+            print(f"BROKEN  {mutation.name} does not compile:\n{output}", flush=True)
+            missed.append(mutation.name)
+            continue
+        passes, output = cargo(mutation, f"{mutation.finds}")
+        if "running 1 test" not in output:
+            sys.exit(f"{mutation.name}: there is no one model {mutation.finds}:\n{output}")
+        how = re.search(r"panicked at [^\n]*\n([^\n]*)", output)
+        print(f"{'MISSED' if passes else 'found':8}{mutation.name:36}{how.group(1)[:110] if how and not passes else ''}", flush=True)
+        missed += [mutation.name] * passes
+    if missed:
+        sys.exit(f"not found: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
