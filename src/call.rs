@@ -47,6 +47,8 @@ pub(crate) struct After {
     more_replaced: Vec<Resource>,
     /// Operations that have ended; one may hold the last reference to what it offered.
     done: Vec<Arc<Operation>>,
+    /// Bodies of messages that nobody will handle.
+    bodies: Vec<Bytes>,
 }
 
 impl After {
@@ -58,7 +60,7 @@ impl After {
     pub(crate) fn go_on(&mut self, calls: Vec<Arc<Operation>>) {
         for call in calls {
             // The handler that it waited for has returned.
-            call.wait.unlink();
+            call.unlink();
             call.route.lock().is_in_order = true;
             self.place.push_back(call);
         }
@@ -66,6 +68,10 @@ impl After {
 
     pub(crate) fn release_operation(&mut self, operation: Arc<Operation>) {
         self.done.push(operation);
+    }
+
+    pub(crate) fn release_body(&mut self, body: Bytes) {
+        self.bodies.push(body);
     }
 
     fn release(&mut self, resource: Resource) {
@@ -97,6 +103,7 @@ impl Drop for After {
             drop_user_data(replaced);
         }
         self.done.drain(..).for_each(drop_user_data);
+        self.bodies.drain(..).for_each(drop_user_data);
     }
 }
 
@@ -389,7 +396,9 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
     if let Some((pair, told)) = unfinished {
         match target.desk.await_finish(Arc::clone(&pair), told, Arc::clone(operation)) {
             Waits::Yes => {
-                let link = operation.link(&target, || pair.has_finished(told));
+                // A close of the target may have moved a fetch on meanwhile: what is linked then is the next holder's wait.
+                let has_moved_on = || !operation.route.lock().target.is(&target);
+                let link = operation.link(&target, || pair.has_finished(told) || has_moved_on());
                 // Not there any more: the tells are finished, and whoever found that moves it on.
                 if let Err(ring) = link
                     && target.desk.remove(|other| Arc::ptr_eq(other, operation))
@@ -484,7 +493,7 @@ pub(crate) fn conclude(
             route.target = next;
             route.is_in_order = false;
             drop(route);
-            operation.wait.unlink();
+            operation.unlink();
             after.place.push_back(Arc::clone(operation));
             return;
         }
@@ -718,7 +727,7 @@ pub(crate) fn unshare(peer: &Arc<PeerCore>, name: &str) -> Result<()> {
         Some(taken) => {
             peer.system.registry.remove_holder(name, peer.id);
             drop(shelf);
-            drop(taken);
+            drop_user_data(taken);
             Ok(())
         }
         None => {

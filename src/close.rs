@@ -63,7 +63,8 @@ pub(crate) fn bury_all(peer: &PeerCore, after: &mut After) {
 pub(crate) fn close(peer: &Arc<PeerCore>, deadline: Deadline) -> Result<Ended> {
     let mut after = After::new();
     begin(peer, &mut after);
-    after.settle();
+    // Users' destructors run before the wait: one may close the same peer.
+    drop(after);
     if runs(peer) {
         return Ok(Ended::Deferred);
     }

@@ -370,6 +370,13 @@ impl Operation {
         self.runs_on.as_ref().map_or(Ok(()), |own| self.wait.link(&own.place(), &target.place(), is_over))
     }
 
+    /// It waits on, but no longer for that peer's handler. Under the lock of the ring in any case: its link may just be being set.
+    pub(crate) fn unlink(&self) {
+        if let Some(own) = &self.runs_on {
+            self.wait.unlink_from(own.place().key);
+        }
+    }
+
     pub(crate) fn target(&self) -> Arc<PeerCore> {
         Arc::clone(&self.route.lock().target)
     }

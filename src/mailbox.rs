@@ -18,6 +18,7 @@ use crate::message::{Ask, Letter, Tell};
 use crate::sync::queue::{Receiver, Sender, unbounded};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, fence};
 use crate::turn::{Cause, Interrupt, Phase, Wait};
+use crate::unwind::drop_user_data;
 
 pub(crate) struct Mailbox {
     queue: (Sender<Letter>, Receiver<Letter>),
@@ -343,8 +344,9 @@ impl Mailbox {
             self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
             (first, is_open)
         };
-        if let (Some(waiting), true) = (first, is_reserved) {
-            self.admit(waiting);
+        match (first, is_reserved) {
+            (Some(waiting), true) => self.admit(waiting),
+            (given_up, _) => drop_user_data(given_up),
         }
         true
     }
@@ -363,7 +365,10 @@ impl Mailbox {
                     }
                     parcel.wait.finish(Ok(()));
                 }
-                None => self.free(parcel.size),
+                None => {
+                    self.free(parcel.size);
+                    drop_user_data(parcel);
+                }
             },
         }
     }

@@ -68,10 +68,14 @@ impl Ask {
         }
     }
 
+    /// Takes the body, by whoever begins it.
+    pub(crate) fn take_body(&self) -> Bytes {
+        std::mem::take(&mut *self.body.lock())
+    }
+
     /// Frees the body of an ask that was ended before it was begun.
     pub(crate) fn free_body(&self) {
-        let body = std::mem::take(&mut *self.body.lock());
-        drop_user_data(body);
+        drop_user_data(self.take_body());
     }
 }
 
@@ -109,7 +113,7 @@ impl Message {
                 if !ask.wait.step(Phase::Queued, Phase::Begun) {
                     return None;
                 }
-                let body = std::mem::take(&mut *ask.body.lock());
+                let body = ask.take_body();
                 let (from, kind) = (Arc::clone(&ask.from), Arc::clone(&ask.kind));
                 (Received { from, to, kind, body, ask: Some(ask), is_answered }, None)
             }

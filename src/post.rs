@@ -15,7 +15,6 @@ use crate::name;
 use crate::resource::Resource;
 use crate::sync::{Arc, Ordering};
 use crate::turn::{Cause, Pair, Phase, Wait};
-use crate::unwind::drop_user_data;
 
 /// Sends a message; waits for room if there is none.
 pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, timeout: Duration) -> Result<()> {
@@ -208,7 +207,7 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
                 pair.finish();
                 after.go_on(to.desk.finished());
             }
-            drop_user_data(tell);
+            after.release_body(tell.body);
         }
         Letter::Ask(ask) => {
             // First the record, then the answer: the events of a call come before it returns.
@@ -217,7 +216,7 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
             if claimed {
                 ask.wait.finish(Err(to.peer_closed()));
             }
-            ask.free_body();
+            after.release_body(ask.take_body());
         }
     }
 }

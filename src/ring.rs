@@ -6,7 +6,8 @@
 //!
 //! Links are set and checked under one lock for the whole process, because a handler may act as peers of several systems. It
 //! is taken only by a handler that is about to wait, and by whoever ends such a wait: before the waiter wakes, and before the
-//! other peer's thread runs more of a handler. So a link that is seen here is a wait that is not over. The lock is a leaf.
+//! other peer's thread runs more of a handler. So a link that is seen here is a wait that is not over. Under it only the route of
+//! an operation is looked at.
 //!
 //! | wait of a handler | link |
 //! |---|---|

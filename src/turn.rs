@@ -349,15 +349,18 @@ impl<T> Wait<T> {
         ring::link(from, to, is_over, mark).map_err(|ring| Error::Deadlock { ring })
     }
 
-    /// It waits on, but no longer for that peer's handler.
+    /// It waits on, but no longer for that peer's handler. Its link was set before it could be known to anybody else.
     pub(crate) fn unlink(&self) {
         if self.word.load(Ordering::SeqCst) & LINKED != 0 {
-            // Who claims it meanwhile removes the link.
-            let is_linked = |word: u8| word & (LINKED | CLAIMED) == LINKED;
-            ring::unlink(self.linked.load(Ordering::SeqCst), || {
-                self.change(|word| is_linked(word).then_some(word & !LINKED)).is_some()
-            });
+            self.unlink_from(self.linked.load(Ordering::SeqCst));
         }
+    }
+
+    /// The same where the link may be being set at this moment; `from` is the key of who waits.
+    pub(crate) fn unlink_from(&self, from: usize) {
+        // Who claims it meanwhile removes the link.
+        let is_linked = |word: u8| word & (LINKED | CLAIMED) == LINKED;
+        ring::unlink(from, || self.change(|word| is_linked(word).then_some(word & !LINKED)).is_some());
     }
 
     /// Changes the word, and gives what it was; `None` if `to` refuses.

@@ -68,11 +68,20 @@ impl Worker {
             Some(Work::Letter(letter)) if notes == 0 => worker.handle(letter, after),
             Some(Work::Letter(letter)) => {
                 core.mailbox.put_aside(letter);
+                if core.life.stage() != Stage::Open {
+                    // Whoever closes may have looked before it lay there.
+                    bury_all(&core, after);
+                    after.settle();
+                }
                 worker.tell_notes(notes, after);
                 core.mailbox.take_aside().into_iter().for_each(|letter| worker.handle(letter, after));
             }
             None => worker.tell_notes(notes, after),
         });
+        // A turn that was handed on waits for no destructor of what this round has replaced.
+        while core.turn.go_on(&mut |operation| perform(operation, &core, &mut after)) {
+            after.settle();
+        }
     }
 
     fn rest(&self) {
@@ -229,6 +238,8 @@ impl Worker {
             text: text.clone(),
         });
         if self.core.system.limits.close_on_handler_failure {
+            // What failed is told its failure, not the close that comes of it.
+            self.core.desk.put_down().into_iter().for_each(|operation| after.release_operation(operation));
             close::begin(&self.core, after);
         }
         Error::HandlerFailed { peer: self.core.name.to_string(), text }
@@ -262,7 +273,13 @@ impl Worker {
         // on_stop was the last that could answer what has been kept.
         end_kept(&self.core);
         drop(after);
-        drop_user_data(std::mem::take(&mut self.handlers));
+        let Handlers { on_message, on_request, on_offer, on_received, on_stop } = std::mem::take(&mut self.handlers);
+        // One by one: a destructor that panics ends there.
+        drop_user_data(on_message);
+        drop_user_data(on_request);
+        drop_user_data(on_offer);
+        drop_user_data(on_received);
+        drop_user_data(on_stop);
         clear_shelf(&core);
         let mut after = After::new();
         core.system.unjoined.lock().insert(core.id, Arc::clone(&core));

@@ -137,6 +137,9 @@ impl<T> Table<T> {
             if generation < place.generation {
                 return Ok(Found::Ended);
             }
+            if generation > place.generation {
+                return Err(never_issued());
+            }
             let Some(value) = place.value.take() else {
                 return Err(never_issued());
             };
@@ -288,7 +291,9 @@ mod tests {
         for bit in 0..64 {
             assert!(matches!(table.get(id ^ (1 << bit)), Err(Error::InvalidHandle(_))), "bit {bit}");
             assert!(matches!(other.get(id ^ (1 << bit)), Err(Error::InvalidHandle(_))), "bit {bit}");
+            assert!(matches!(table.release(id ^ (1 << bit)), Err(Error::InvalidHandle(_))), "bit {bit}");
         }
+        assert_eq!(table.get(id), Ok(1), "nobody else's value was released");
         for value in [0, 1, u64::MAX, u64::MAX >> 4] {
             assert!(matches!(table.find(value), Err(Error::InvalidHandle(_))), "{value:x}");
         }

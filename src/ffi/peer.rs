@@ -120,6 +120,10 @@ pub unsafe extern "C" fn potluck_peer_spawn(
         let spawned = entry.system.spawn_with(name, handlers).inspect_err(|_| PEERS.give_up(id))?;
         PEERS.fill(id, || spawned);
         entry.add(id);
+        if system::find(system).is_err() {
+            // A shutdown has come to its end meanwhile, and has not seen this id.
+            entry.end_ids();
+        }
         // SAFETY: as above.
         unsafe { output::set(out_peer, potluck_peer_t { id }) };
         Ok(())

@@ -86,14 +86,27 @@ struct PeerIds {
 const CLEAN_AT_FIRST: usize = 64;
 
 impl Entry {
+    /// Ends the ids of all peers, which have ended with the system.
+    pub(super) fn end_ids(&self) {
+        let ids = std::mem::take(&mut self.peers.lock().ids);
+        ids.into_iter().for_each(|id| drop(PEERS.remove(id)));
+    }
+
     /// Notes the id of a new peer.
     pub(super) fn add(&self, id: u64) {
-        let mut peers = self.peers.lock();
-        peers.ids.push(id);
-        if peers.ids.len() >= peers.clean_at {
-            peers.ids.retain(|id| PEERS.end_if_closed(*id));
-            peers.clean_at = (peers.ids.len() * 2).max(CLEAN_AT_FIRST);
+        let to_clean = {
+            let mut peers = self.peers.lock();
+            peers.ids.push(id);
+            if peers.ids.len() < peers.clean_at { Vec::new() } else { std::mem::take(&mut peers.ids) }
+        };
+        if to_clean.is_empty() {
+            return;
         }
+        // Under no lock: joining a thread may run the host's destructors.
+        let mut live: Vec<u64> = to_clean.into_iter().filter(|id| PEERS.end_if_closed(*id)).collect();
+        let mut peers = self.peers.lock();
+        peers.ids.append(&mut live);
+        peers.clean_at = (peers.ids.len() * 2).max(CLEAN_AT_FIRST);
     }
 }
 
@@ -188,8 +201,7 @@ pub unsafe extern "C" fn potluck_system_shutdown(
             outcome = match report.ended {
                 Ended::Yes => {
                     drop(SYSTEMS.remove(system.id));
-                    let ids = std::mem::take(&mut entry.peers.lock().ids);
-                    ids.into_iter().for_each(|id| drop(PEERS.remove(id)));
+                    entry.end_ids();
                     POTLUCK_OK
                 }
                 Ended::Deferred => POTLUCK_DEFERRED,

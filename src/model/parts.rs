@@ -83,7 +83,7 @@ fn a_peer_that_goes_to_sleep_sees_what_came_or_is_rung() {
             }
         });
         while !has_work.load(Ordering::Acquire) {
-            mailbox.bell().sleep(|| has_work.load(Ordering::Acquire));
+            mailbox.bell().sleep(crate::deadline::Deadline::Never, || has_work.load(Ordering::Acquire));
         }
         ringer.join().unwrap();
     });

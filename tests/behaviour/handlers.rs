@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use potluck::{Ended, Error, Event, HandlerError, PeerOptions, PeerSystem, SystemOptions};
+use potluck::{Ended, Error, Event, HandlerError, Peer, PeerOptions, PeerSystem, SystemOptions};
 
-use crate::support::{Dropped, LONG, NOW, closed, drain, handler_failed, kitchen, next};
+use crate::support::{Dropped, LONG, NOW, closed, drain, handler_failed, kitchen, next, shut_down};
 
 /// Options whose five handlers own one datum each.
 fn owning(data: [Dropped; 5]) -> PeerOptions {
@@ -181,4 +181,42 @@ fn a_handler_may_spawn_and_close_other_peers() {
     assert_eq!(ada.get("salt").unwrap().origin(), "helper");
     assert_eq!(kitchen.peers().unwrap(), ["bob", "ada"]);
     kitchen.shutdown(LONG).unwrap();
+}
+
+#[test]
+fn a_vote_that_fails_is_told_as_such_though_its_peer_closes_for_it() {
+    let system = PeerSystem::open_with("kitchen", SystemOptions::new().close_on_handler_failure(true)).unwrap();
+    let bob = system.spawn("bob").unwrap();
+    bob.share("soup", "tomato").unwrap();
+    let fails = |name: &str| {
+        let options = PeerOptions::new()
+            .on_request(|_, _, _| Err(HandlerError::failed("no salt")))
+            .on_offer(|_, _, _| Err(HandlerError::failed("no spoon")));
+        system.spawn_with(name, options).unwrap()
+    };
+    let (ada, eve) = (fails("ada"), fails("eve"));
+    assert_eq!(bob.request("ada", "soup", LONG).unwrap_err(), handler_failed("ada", "no salt"));
+    assert_eq!(bob.offer("eve", "soup", LONG), Err(handler_failed("eve", "no spoon")));
+    assert_eq!((ada.close(LONG), eve.close(LONG)), (Ok(Ended::Yes), Ok(Ended::Yes)));
+    assert_eq!(shut_down(&system, LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn a_destructor_of_a_queued_body_may_close_the_very_peer() {
+    struct Closes(Peer);
+    impl AsRef<[u8]> for Closes {
+        fn as_ref(&self) -> &[u8] {
+            b"body"
+        }
+    }
+    impl Drop for Closes {
+        fn drop(&mut self) {
+            assert_eq!(self.0.close(LONG), Ok(Ended::Yes));
+        }
+    }
+    let kitchen = kitchen();
+    let (ada, inbox) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("inbox").unwrap());
+    ada.try_tell("inbox", "note", potluck::Bytes::from_owner(Closes(inbox.clone()))).unwrap();
+    assert_eq!(inbox.close(LONG), Ok(Ended::Yes));
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
