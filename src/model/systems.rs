@@ -847,3 +847,161 @@ fn a_shutdown_ends_every_call() {
         assert!(kitchen.peers().is_err());
     });
 }
+
+/// Asks `to`, and notes whether that was refused for a ring.
+fn asks(to: &'static str, kind: &'static str, rings: &Notes<bool>) -> impl FnMut(&Peer) + Send + 'static {
+    let rings = rings.clone();
+    move |peer| {
+        let result = peer.ask(to, kind, "", FOREVER);
+        rings.add(matches!(result, Err(Error::Deadlock { .. })));
+    }
+}
+
+#[test]
+fn of_two_handlers_that_ask_each_other_at_most_one_is_refused_and_nobody_hangs() {
+    explore(|kitchen| {
+        let rings = Notes::new();
+        for (name, to) in [("ada", "bob"), ("bob", "ada")] {
+            let mut ask = asks(to, "back", &rings);
+            let options = PeerOptions::new().on_message(move |peer, message| {
+                if message.kind() == "go" {
+                    ask(peer);
+                }
+                Ok(message.reply("yes").or_else(|error| if message.is_ask() { Err(error) } else { Ok(()) })?)
+            });
+            kitchen.spawn_with(name, options).unwrap();
+        }
+        let carl = kitchen.spawn("carl").unwrap();
+        carl.tell("ada", "go", "", FOREVER).unwrap();
+        carl.tell("bob", "go", "", FOREVER).unwrap();
+        carl.ask("ada", "done?", "", FOREVER).unwrap();
+        carl.ask("bob", "done?", "", FOREVER).unwrap();
+        let rings = rings.all();
+        assert!(rings.len() == 2 && rings.iter().filter(|is_ring| **is_ring).count() <= 1, "{rings:?}");
+    });
+}
+
+#[test]
+fn right_after_an_answer_there_is_no_ring() {
+    explore(|kitchen| {
+        let rings = Notes::new();
+        let mut back = asks("bob", "back", &rings);
+        let ada = PeerOptions::new().on_message(move |peer, message| {
+            message.reply("yours")?;
+            back(peer);
+            Ok(())
+        });
+        kitchen.spawn_with("ada", ada).unwrap();
+        let mut there = asks("ada", "hello", &rings);
+        let bob = PeerOptions::new().on_message(move |peer, message| {
+            if message.kind() == "go" {
+                there(peer);
+            }
+            Ok(message.reply("mine")?)
+        });
+        kitchen.spawn_with("bob", bob).unwrap();
+        kitchen.spawn("carl").unwrap().ask("bob", "go", "", FOREVER).unwrap();
+        // bob's answer to ada's ask may still be on its way.
+        assert_eq!(kitchen.shutdown(FOREVER).map(|report| report.ended), Ok(Ended::Yes));
+        assert_eq!(rings.all(), [false, false]);
+    });
+}
+
+#[test]
+fn a_message_that_was_kept_closes_no_ring() {
+    explore(|kitchen| {
+        let rings = Notes::new();
+        let kept: Arc<parking_lot::Mutex<Vec<Message>>> = Arc::default();
+        let (keeper, mut through) = (Arc::clone(&kept), asks("ada", "you?", &rings));
+        let bob = PeerOptions::new().on_message(move |peer, message| {
+            match message.kind() {
+                "later" => keeper.lock().push(message.keep()),
+                _ => through(peer),
+            }
+            Ok(())
+        });
+        kitchen.spawn_with("bob", bob).unwrap();
+        let mut later = asks("bob", "later", &rings);
+        let ada = PeerOptions::new().on_message(move |peer, message| {
+            if message.kind() == "go" {
+                later(peer);
+                return Ok(());
+            }
+            Ok(message.reply("me")?)
+        });
+        kitchen.spawn_with("ada", ada).unwrap();
+        let carl = kitchen.spawn("carl").unwrap();
+        carl.tell("ada", "go", "", FOREVER).unwrap();
+        while kept.lock().is_empty() {
+            pause();
+        }
+        // bob's handler has kept it and returns; his next one asks ada, who waits for what anybody may answer.
+        carl.tell("bob", "through", "", FOREVER).unwrap();
+        pause();
+        let messages = std::mem::take(&mut *kept.lock());
+        messages.iter().for_each(|message| message.reply("now").unwrap());
+        carl.ask("ada", "done?", "", FOREVER).unwrap();
+        carl.request("bob", "nothing", FOREVER).unwrap_err();
+        assert!(rings.all().iter().all(|is_ring| !is_ring), "{:?}", rings.all());
+    });
+}
+
+#[test]
+fn an_own_tell_closes_a_ring_or_is_over() {
+    explore(|kitchen| {
+        let rings = Notes::new();
+        let mut back = asks("ada", "back", &rings);
+        let bob = PeerOptions::new().on_message(move |peer, _| {
+            back(peer);
+            Ok(())
+        });
+        kitchen.spawn_with("bob", bob).unwrap().share("soup", "").unwrap();
+        let noted = rings.clone();
+        let ada = PeerOptions::new().on_message(move |peer, message| {
+            if message.kind() == "go" {
+                peer.tell("bob", "first", "", FOREVER)?;
+                noted.add(matches!(peer.request("bob", "soup", FOREVER), Err(Error::Deadlock { .. })));
+            }
+            Ok(message.reply("yes")?)
+        });
+        kitchen.spawn_with("ada", ada).unwrap();
+        kitchen.spawn("carl").unwrap().ask("ada", "go", "", FOREVER).unwrap();
+        assert_eq!(kitchen.shutdown(FOREVER).map(|report| report.ended), Ok(Ended::Yes));
+        let rings = rings.all();
+        assert!(rings.len() == 2 && rings.iter().filter(|is_ring| **is_ring).count() <= 1, "{rings:?}");
+    });
+}
+
+#[test]
+fn a_fetch_that_moves_on_in_a_handler_hangs_in_no_ring() {
+    explore(|kitchen| {
+        let first = PeerOptions::new().on_message(|_, _| {
+            pause();
+            Ok(())
+        });
+        let first = kitchen.spawn_with("first", first).unwrap();
+        let rings = Notes::new();
+        let mut vote = asks("ada", "may I?", &rings);
+        let second = PeerOptions::new().on_request(move |peer, _, _| {
+            vote(peer);
+            Ok(())
+        });
+        let second = kitchen.spawn_with("second", second).unwrap();
+        first.share("soup", "").unwrap();
+        second.share("soup", "").unwrap();
+        let ada = PeerOptions::new().on_message(|peer, message| {
+            if message.kind() == "go" {
+                // The first holder is closed meanwhile: then it waits for the second's vote, which asks back.
+                let _ = peer.tell("first", "note", "", FOREVER);
+                peer.fetch("soup", FOREVER)?;
+            }
+            Ok(message.reply("yes").or_else(|error| if message.is_ask() { Err(error) } else { Ok(()) })?)
+        });
+        kitchen.spawn_with("ada", ada).unwrap();
+        let carl = kitchen.spawn("carl").unwrap();
+        let closing = start(move || assert_eq!(first.close(FOREVER), Ok(Ended::Yes)));
+        carl.tell("ada", "go", "", FOREVER).unwrap();
+        carl.ask("ada", "done?", "", FOREVER).unwrap();
+        join([closing]);
+    });
+}
