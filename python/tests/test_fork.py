@@ -147,9 +147,12 @@ for _ in range(30):
     pid = os.fork()
     if pid == 0:
         all_forked()
-        # With all that Python does at exit.
-        sys.exit(7)
-    assert code_of(pid) == 7
+        # Without what Python does at exit, which is its own matter in a child of many threads; the other tests have that.
+        os._exit(7)
+    code = code_of(pid)
+    if code != 7:
+        # The threads go on until they are told: a failure must not wait for them.
+        os._exit(code & 0x7f)
 stop.set()
 [thread.join() for thread in threads]
 goes_on()
