@@ -50,10 +50,13 @@ class Handlers:
     def thunks(self) -> dict[str, Any]:
         """The callbacks that C gets for them."""
         thunks = {name: thunk for name, thunk in _THUNKS.items() if getattr(self, name) is not None}
-        return {**thunks, "drop": _DROP}
+        # A peer without handlers never comes into Python.
+        return {**thunks, "drop": _DROP} if thunks else {}
 
     def register(self) -> int:
-        """Keeps them alive until C drops them. From now on that happens exactly once."""
+        """Keeps them alive until C drops them, if there are any. From now on that happens exactly once."""
+        if not self.thunks():
+            return 0
         with _lock:
             key = next(_keys)
             _registered[key] = self
