@@ -21,7 +21,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::core::{Operation, PeerCore, Route, Stage, Verb, has_turn, in_call, lock_both, running, runs, set_has_turn};
+use crate::core::{
+    Begun, Form, Operation, PeerCore, Route, Stage, Underway, Verb, has_turn, in_call, lock_both, running, runs,
+    set_has_turn,
+};
 use crate::deadline::Deadline;
 use crate::desk::{Note, Waits};
 use crate::error::{Error, Result};
@@ -32,8 +35,9 @@ use crate::random;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
 use crate::sync::{Arc, Mutex};
-use crate::turn::{Cause, Entered, Interrupt, Phase, Wait};
+use crate::turn::{Cause, Entered, Wait};
 use crate::unwind::drop_user_data;
+use crate::waits::{Interrupt, Why};
 
 /// What is left to do at the end of the outermost call.
 #[derive(Default)]
@@ -45,8 +49,8 @@ pub(crate) struct After {
     /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
     replaced: [Option<Resource>; 2],
     more_replaced: Vec<Resource>,
-    /// Operations that have ended; one may hold the last reference to what it offered.
-    done: Vec<Arc<Operation>>,
+    /// Calls that have ended; one may hold the last reference to what it offered or sent.
+    done: Vec<Arc<dyn Underway>>,
     /// Bodies of messages that nobody will handle.
     bodies: Vec<Bytes>,
 }
@@ -60,14 +64,14 @@ impl After {
     pub(crate) fn go_on(&mut self, calls: Vec<Arc<Operation>>) {
         for call in calls {
             // The handler that it waited for has returned.
-            call.unlink();
+            call.wait.unlink();
             call.route.lock().is_in_order = true;
             self.place.push_back(call);
         }
     }
 
-    pub(crate) fn release_operation(&mut self, operation: Arc<Operation>) {
-        self.done.push(operation);
+    pub(crate) fn release_call(&mut self, call: Arc<dyn Underway>) {
+        self.done.push(call);
     }
 
     pub(crate) fn release_body(&mut self, body: Bytes) {
@@ -107,41 +111,30 @@ impl Drop for After {
     }
 }
 
-/// Blocks the thread in `wait`, which has been registered where somebody will end it.
+/// Blocks the thread in the wait of `call`, which has been registered where somebody will end it.
 ///
 /// On a peer's own thread the turn is given up meanwhile and taken back before this returns; the close of that peer ends
-/// the wait with Closed, as does the close of `caller`, the peer that the call acts as. `late` makes the error for a wait
-/// that the deadline ends.
-pub(crate) fn block<W, T>(
+/// the wait with Closed, as does the close of `caller`, the peer that the call acts as.
+pub(crate) fn block<C, T>(
     caller: Option<&PeerCore>,
-    waiting: &Arc<W>,
-    wait: impl Fn(&W) -> &Wait<T>,
+    call: &Arc<C>,
+    wait: impl Fn(&C) -> &Wait<T>,
     deadline: Deadline,
-    late: impl FnOnce(Phase) -> Error,
     after: &mut After,
 ) -> Result<T>
 where
-    W: Interrupt + 'static,
+    C: Interrupt + 'static,
 {
     let own = running();
-    let interrupt: Arc<dyn Interrupt> = Arc::<W>::clone(waiting);
     let on_thread = own.as_deref().filter(|own| !caller.is_some_and(|caller| caller.is(own)));
-    let mut registered: [Option<&PeerCore>; 2] = [None, None];
-    for (place, peer) in registered.iter_mut().zip([caller, on_thread]) {
-        if let Some(peer) = peer {
-            if peer.waits.add(Arc::clone(&interrupt)) {
-                *place = Some(peer);
-            } else {
-                interrupt.interrupt(&peer.name);
-            }
-        }
-    }
+    let listed = [caller, on_thread].map(|peer| peer.and_then(|peer| list(peer, call)));
     let held = own.as_ref().filter(|own| has_turn(own));
     if let Some(own) = held {
         free_turn(own, after);
     }
     after.settle();
-    let result = wait(waiting).block(deadline, late, || match &own {
+    let give_up = || call.give_up(Why::Late);
+    let result = wait(call).block(deadline, give_up, || match &own {
         Some(own) => {
             let went_on = own.turn.go_on(&mut |operation| perform(operation, own, after));
             after.settle();
@@ -153,10 +146,19 @@ where
         take_turn(own, after);
         after.settle();
     }
-    for peer in registered.into_iter().flatten() {
-        peer.waits.remove(&interrupt);
+    for (peer, number) in listed.into_iter().flatten() {
+        peer.waits.remove(number);
     }
     result
+}
+
+/// Lists a call with those that the close of this peer ends; or ends it, if the peer has closed.
+fn list<'a, C: Interrupt + 'static>(peer: &'a PeerCore, call: &Arc<C>) -> Option<(&'a PeerCore, u64)> {
+    let number = peer.waits.add(Arc::<C>::clone(call));
+    if number.is_none() {
+        call.give_up(Why::Closed(&peer.name));
+    }
+    number.map(|number| (peer, number))
 }
 
 /// By the peer's own thread: takes its turn, waiting for it; does what falls to it meanwhile.
@@ -172,53 +174,48 @@ pub(crate) fn free_turn(own: &Arc<PeerCore>, after: &mut After) {
 }
 
 /// Gets what `from` holds under `name` now, and puts it on the caller's shelf in the same step.
-pub(crate) fn request(caller: &Arc<PeerCore>, from: &str, name: &str, deadline: Deadline) -> Result<Resource> {
+pub(crate) fn request(caller: &Arc<PeerCore>, from: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     let target = caller.system.find(from)?;
     if target.is(caller) {
-        return get(caller, name);
+        return get(caller, name).map(|held| Begun::Done(Some(held)));
     }
-    request_from(caller, &target, name, deadline)
+    request_from(caller, &target, name, form)
 }
 
-/// The same, or `None` if `from` holds `than` itself, or an older version of the same origin.
+pub(crate) fn request_from(caller: &Arc<PeerCore>, target: &Arc<PeerCore>, name: &str, form: Form) -> Result<Begun> {
+    carry(caller, target, Verb::Request, name, form)
+}
+
+/// The same, or nothing if `from` holds `than` itself, or an older version of the same origin.
 pub(crate) fn request_newer(
     caller: &Arc<PeerCore>,
     from: &str,
     name: &str,
     than: &Resource,
-    deadline: Deadline,
-) -> Result<Option<Resource>> {
+    form: Form,
+) -> Result<Begun> {
     caller.check_acting()?;
     check_named("than", than, name)?;
     let target = caller.system.find(from)?;
     let than = than.edition();
     if target.is(caller) {
-        return Ok(Some(get(caller, name)?).filter(|held| held.is_newer_than(&than)));
+        return Ok(Begun::Done(Some(get(caller, name)?).filter(|held| held.is_newer_than(&than))));
     }
-    carry(caller, &target, Verb::RequestNewer(than), name, deadline)
-}
-
-pub(crate) fn request_from(
-    caller: &Arc<PeerCore>,
-    target: &Arc<PeerCore>,
-    name: &str,
-    deadline: Deadline,
-) -> Result<Resource> {
-    expect_resource(carry(caller, target, Verb::Request, name, deadline))
+    carry(caller, &target, Verb::RequestNewer(than), name, form)
 }
 
 /// Gets `name` from any other peer that holds it, from the next if that one cannot give it.
-pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, deadline: Deadline) -> Result<Resource> {
+pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     let nobody = || name::check_resource(name).and(Err(Error::NoSuchResource { name: name.to_owned(), peer: None }));
     let Some(first) = caller.system.registry.pick_holder(name, caller.id) else {
         return nobody();
     };
     let mut after = After::new();
-    let mut last = match carry_at_once(caller, &first, &Verb::Fetch, name, &mut after) {
+    let mut last = match carry_at_once(caller, &first, &Verb::Fetch, name, form, &mut after) {
         Some(Err(error)) if moves_on(&error) => Some(error),
-        Some(result) => return expect_resource(result),
+        Some(result) => return result.map(Begun::Done),
         // It has to wait for that one.
         None => None,
     };
@@ -232,12 +229,12 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, deadline: Deadline) -> R
     if last.is_none() {
         others.push(Arc::clone(&first));
     }
-    if deadline.is_now() {
+    if form.deadline().is_now() {
         let mut must_wait = false;
         while let Some(holder) = others.pop() {
-            match carry_at_once(caller, &holder, &Verb::Fetch, name, &mut after) {
+            match carry_at_once(caller, &holder, &Verb::Fetch, name, form, &mut after) {
                 Some(Err(error)) if moves_on(&error) => last = Some(error),
-                Some(result) => return expect_resource(result),
+                Some(result) => return result.map(Begun::Done),
                 None => must_wait = true,
             }
         }
@@ -249,8 +246,8 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, deadline: Deadline) -> R
     }
     match (others.pop(), last) {
         (Some(next), _) => {
-            let operation = operation(caller, Route { target: next, is_in_order: false, others }, Verb::Fetch, name);
-            expect_resource(wait_out(operation, deadline, &mut after))
+            let route = Route { target: next, is_in_order: false, others };
+            set_out(caller, route, Verb::Fetch, name, form, &mut after)
         }
         (None, Some(error)) => Err(error),
         (None, None) => nobody(),
@@ -258,25 +255,25 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, deadline: Deadline) -> R
 }
 
 /// Puts a copy of what the caller holds on `to`'s shelf.
-pub(crate) fn offer(caller: &Arc<PeerCore>, to: &str, name: &str, deadline: Deadline) -> Result<()> {
+pub(crate) fn offer(caller: &Arc<PeerCore>, to: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     let target = caller.system.find(to)?;
     let offered = get(caller, name)?;
     if target.is(caller) {
-        return Ok(());
+        return Ok(Begun::Done(None));
     }
-    carry(caller, &target, Verb::Offer(offered), name, deadline).map(drop)
+    carry(caller, &target, Verb::Offer(offered), name, form)
 }
 
 /// Swaps what both hold under `name`.
-pub(crate) fn exchange(caller: &Arc<PeerCore>, with: &str, name: &str, deadline: Deadline) -> Result<Resource> {
+pub(crate) fn exchange(caller: &Arc<PeerCore>, with: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     let target = caller.system.find(with)?;
     let held = get(caller, name)?;
     if target.is(caller) {
-        return Ok(held);
+        return Ok(Begun::Done(Some(held)));
     }
-    expect_resource(carry(caller, &target, Verb::Exchange, name, deadline))
+    carry(caller, &target, Verb::Exchange, name, form)
 }
 
 /// What the peer itself holds.
@@ -285,31 +282,36 @@ pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
     held.ok_or_else(|| name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
 }
 
-fn expect_resource(result: Result<Option<Resource>>) -> Result<Resource> {
-    result?.ok_or_else(|| Error::Internal("an operation gave no resource".to_owned()))
+impl Begun {
+    /// The result of a call that was not started, but waited for.
+    pub(crate) fn done(self) -> Result<Option<Resource>> {
+        match self {
+            Begun::Done(result) => Ok(result),
+            Begun::Underway(_) => Err(Error::Internal("a call was left under way".to_owned())),
+        }
+    }
+
+    /// The same of a call that gives a resource.
+    pub(crate) fn resource(self) -> Result<Resource> {
+        self.done()?.ok_or_else(|| Error::Internal("a call gave no resource".to_owned()))
+    }
 }
 
 /// Carries an operation out, waiting for what it must.
-fn carry(
-    caller: &Arc<PeerCore>,
-    target: &Arc<PeerCore>,
-    verb: Verb,
-    name: &str,
-    deadline: Deadline,
-) -> Result<Option<Resource>> {
+fn carry(caller: &Arc<PeerCore>, target: &Arc<PeerCore>, verb: Verb, name: &str, form: Form) -> Result<Begun> {
     let mut after = After::new();
-    if let Some(result) = carry_at_once(caller, target, &verb, name, &mut after) {
-        return result;
+    if let Some(result) = carry_at_once(caller, target, &verb, name, form, &mut after) {
+        return result.map(Begun::Done);
     }
     if verb.needs(target.hears) {
         // The name goes to user code: a bad one must not.
         name::check_resource(name)?;
     }
-    if deadline.is_now() {
+    if form.deadline().is_now() {
         return Err(if target.life.stage() == Stage::Open { Error::TimedOut } else { target.peer_closed() });
     }
     let route = Route { target: Arc::clone(target), is_in_order: false, others: Vec::new() };
-    wait_out(operation(caller, route, verb, name), deadline, &mut after)
+    set_out(caller, route, verb, name, form, &mut after)
 }
 
 /// Does what needs no waiting: `None` if it has to wait.
@@ -318,6 +320,7 @@ fn carry_at_once(
     target: &Arc<PeerCore>,
     verb: &Verb,
     name: &str,
+    form: Form,
     after: &mut After,
 ) -> Option<Result<Option<Resource>>> {
     let must_wait = verb.needs(target.hears) || caller.told.unfinished(target.id).is_some();
@@ -326,7 +329,7 @@ fn carry_at_once(
     }
     // On the target's own thread, to wait for another of its handlers would be a ring of one, whatever the deadline; in its
     // handler, the turn that an operation needs is there already.
-    if must_wait && runs(target) {
+    if must_wait && matches!(form, Form::Blocking(_)) && runs(target) {
         return Some(Err(target.deadlock()));
     }
     if !must_wait && has_turn(target) {
@@ -354,37 +357,46 @@ fn commit_unseen(
     }
 }
 
-fn operation(caller: &Arc<PeerCore>, route: Route, verb: Verb, name: &str) -> Arc<Operation> {
-    Arc::new(Operation {
-        wait: Wait::new(),
-        caller: Arc::clone(caller),
-        runs_on: running(),
-        verb,
-        name: name.into(),
-        route: Mutex::new(route),
-    })
+/// Places an operation that has to wait; unless it is started only, waits for its end.
+fn set_out(
+    caller: &Arc<PeerCore>,
+    route: Route,
+    verb: Verb,
+    name: &str,
+    form: Form,
+    after: &mut After,
+) -> Result<Begun> {
+    let wait = form.wait(&caller.system)?;
+    let operation =
+        Arc::new(Operation { wait, caller: Arc::clone(caller), verb, name: name.into(), route: Mutex::new(route) });
+    place(Arc::clone(&operation), after);
+    wait_out(caller, operation, form, after)
 }
 
-/// Places an operation and waits for its end.
-fn wait_out(operation: Arc<Operation>, deadline: Deadline, after: &mut After) -> Result<Option<Resource>> {
-    place(Arc::clone(&operation), after);
-    let caller = Arc::clone(&operation.caller);
-    let waiting = Arc::clone(&operation);
-    let in_call =
-        in_call(operation.verb.name(), Some(&operation.name), move || Some(Arc::clone(&waiting.target().name)));
-    let result = block(Some(&caller), &operation, |it| &it.wait, deadline, |_| Error::TimedOut, after);
-    drop(in_call);
-    if !matches!(operation.wait.ended(), Some((_, Cause::Answered))) {
-        unlist(&operation);
+/// Waits for a call that has been sent out, unless it is started only.
+pub(crate) fn wait_out<C: Underway + 'static>(
+    caller: &PeerCore,
+    call: Arc<C>,
+    form: Form,
+    after: &mut After,
+) -> Result<Begun> {
+    if let Form::Started(_) = form {
+        return Ok(Begun::Underway(call));
     }
-    result
+    let result = {
+        let waiting = Arc::clone(&call);
+        let _in_call = in_call(call.verb(), Some(call.what()), move || Some(waiting.whom()));
+        block(Some(caller), &call, |call| call.wait(), form.deadline(), after)
+    };
+    after.release_call(call);
+    result.map(Begun::Done)
 }
 
 /// Leaves an operation at the next place where it has to wait, or does it.
 fn place(operation: Arc<Operation>, after: &mut After) {
     place_at(&operation, after);
     // It may have ended meanwhile: this may be the last reference to what it offered.
-    after.release_operation(operation);
+    after.release_call(operation);
 }
 
 fn place_at(operation: &Arc<Operation>, after: &mut After) {
@@ -398,28 +410,28 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
             Waits::Yes => {
                 // A close of the target may have moved a fetch on meanwhile: what is linked then is the next holder's wait.
                 let has_moved_on = || !operation.route.lock().target.is(&target);
-                let link = operation.link(&target, || pair.has_finished(told) || has_moved_on());
+                let link = operation.wait.link(&target.place(), || pair.has_finished(told) || has_moved_on());
                 // Not there any more: the tells are finished, and whoever found that moves it on.
                 if let Err(ring) = link
                     && target.desk.remove(|other| Arc::ptr_eq(other, operation))
                 {
                     return conclude(operation, &target, Err(ring), after);
                 }
-                return unlist_if_ended(operation);
+                return leave_if_ended(operation);
             }
             Waits::Closed(_) => return conclude(operation, &target, Err(target.peer_closed()), after),
             Waits::Over(_) => {}
         }
     }
     if operation.verb.needs(target.hears) {
-        if let Err(ring) = operation.link(&target, || false) {
+        if let Err(ring) = operation.wait.link(&target.place(), || false) {
             return conclude(operation, &target, Err(ring), after);
         }
         return match target.desk.post(target.mailbox.newest(), Arc::clone(operation)) {
             Waits::Closed(_) => conclude(operation, &target, Err(target.peer_closed()), after),
             _ => {
                 target.mailbox.bell().ring();
-                unlist_if_ended(operation);
+                leave_if_ended(operation);
             }
         };
     }
@@ -431,29 +443,22 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
             perform(operation, &target, after);
             target.turn.free(&mut |operation| perform(operation, &target, after));
         }
-        Entered::InLine => unlist_if_ended(operation),
+        Entered::InLine => leave_if_ended(operation),
         Entered::Closed(_) => conclude(operation, &target, Err(target.peer_closed()), after),
     }
 }
 
 /// Whoever gave it up may have looked for it before it was placed.
-fn unlist_if_ended(operation: &Arc<Operation>) {
+fn leave_if_ended(operation: &Operation) {
     if !operation.wait.is_open() {
-        unlist(operation);
+        operation.leave();
     }
-}
-
-/// Takes an operation that has ended out of where it waited.
-fn unlist(operation: &Arc<Operation>) {
-    let target = operation.target();
-    target.turn.remove(|other| Arc::ptr_eq(other, operation));
-    target.desk.remove(|other| Arc::ptr_eq(other, operation));
 }
 
 /// Does an operation that needs no handler; a change, with the target's turn held.
 pub(crate) fn perform(operation: Arc<Operation>, target: &Arc<PeerCore>, after: &mut After) {
     commit_seen(&operation, target, &Seen::default(), after);
-    after.release_operation(operation);
+    after.release_call(operation);
 }
 
 /// Commits an operation that somebody waits for, and ends it; false if its handlers must be asked again.
@@ -493,7 +498,7 @@ pub(crate) fn conclude(
             route.target = next;
             route.is_in_order = false;
             drop(route);
-            operation.unlink();
+            operation.wait.unlink();
             after.place.push_back(Arc::clone(operation));
             return;
         }

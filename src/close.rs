@@ -7,9 +7,11 @@
 use crate::call::{After, block, conclude};
 use crate::core::{PeerCore, Stage, SystemCore, in_call, runs};
 use crate::deadline::Deadline;
+use crate::ending::{Ending, Look};
 use crate::error::{Error, Result};
+use crate::mailbox::Waiting;
 use crate::post::bury;
-use crate::sync::{Arc, current_thread};
+use crate::sync::Arc;
 use crate::turn::{Cause, Wait};
 
 /// How a close or a shutdown went.
@@ -38,11 +40,15 @@ pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
     peer.waits.close(&peer.name);
     for operation in peer.turn.close().into_iter().chain(peer.desk.close()) {
         conclude(&operation, peer, Err(peer.peer_closed()), after);
-        after.release_operation(operation);
+        after.release_call(operation);
     }
     let (senders, receivers) = peer.mailbox.close();
     for waiting in senders {
-        waiting.refuse(peer.peer_closed());
+        waiting.wait().end(Cause::PeerClosed, Err(peer.peer_closed()));
+        after.release_body(match waiting {
+            Waiting::Tell(parcel) => parcel.take_tell().map(|tell| tell.body).unwrap_or_default(),
+            Waiting::Ask(ask) => ask.take_body(),
+        });
     }
     for wait in receivers {
         wait.end(Cause::Closed, Err(peer.closed()));
@@ -73,36 +79,41 @@ pub(crate) fn close(peer: &Arc<PeerCore>, deadline: Deadline) -> Result<Ended> {
 
 /// Waits until a peer has ended and its thread has been joined.
 pub(crate) fn wait(peer: &Arc<PeerCore>, deadline: Deadline) -> Result<Ended> {
+    wait_for(&peer.life.ending, "close", Some(&peer.name), deadline, || joined(peer))
+}
+
+/// Waits until a thread has ended, and joins it; who does that runs `joined` afterwards. `verb` and `whom` say what for.
+pub(crate) fn wait_for(
+    ending: &Ending,
+    verb: &'static str,
+    whom: Option<&Arc<str>>,
+    deadline: Deadline,
+    joined: impl FnOnce(),
+) -> Result<Ended> {
     loop {
-        let wait = {
-            let mut ending = peer.life.ending.lock();
-            if ending.is_joined {
+        let wait = (!deadline.is_now()).then(|| Arc::new(Wait::new()));
+        match (ending.look(wait.as_ref()), wait) {
+            (Look::Over, _) => return Ok(Ended::Yes),
+            (Look::Join(thread), _) => {
+                // A panic of the thread itself has nowhere to go; handlers' panics were caught where they happened.
+                let _ = thread.join();
+                joined();
                 return Ok(Ended::Yes);
             }
-            if let (Stage::Ended, Some(thread)) = (peer.life.stage(), &ending.thread) {
-                if thread.thread().id() == current_thread().id() {
-                    // A destructor of the ended thread's own variables called: the thread cannot join itself.
-                    return Ok(Ended::Deferred);
+            // It cannot join itself.
+            (Look::Itself, _) => return Ok(Ended::Deferred),
+            (Look::Wait, None) => return Ok(Ended::StillRunning),
+            (Look::Wait, Some(wait)) => {
+                let whom = whom.cloned();
+                let _in_call = in_call(verb, None, move || whom.clone());
+                let result = block(None, &wait, |wait| wait, deadline, &mut After::new());
+                ending.leave(&wait);
+                match result {
+                    Ok(()) => {}
+                    Err(Error::TimedOut) => return Ok(Ended::StillRunning),
+                    Err(error) => return Err(error),
                 }
-                drop(ending);
-                join(peer);
-                continue;
             }
-            if deadline.is_now() {
-                return Ok(Ended::StillRunning);
-            }
-            let wait = Arc::new(Wait::new());
-            ending.waits.push(Arc::clone(&wait));
-            wait
-        };
-        let whom = Arc::clone(&peer.name);
-        let _in_call = in_call("close", None, move || Some(Arc::clone(&whom)));
-        let result = block(None, &wait, |it| it, deadline, |_| Error::TimedOut, &mut After::new());
-        peer.life.ending.lock().waits.retain(|other| !Arc::ptr_eq(other, &wait));
-        match result {
-            Ok(()) => {}
-            Err(Error::TimedOut) => return Ok(Ended::StillRunning),
-            Err(error) => return Err(error),
         }
     }
 }
@@ -112,35 +123,13 @@ pub(crate) fn reap(system: &SystemCore) {
     let has_ended = |peer: &&Arc<PeerCore>| peer.life.stage() == Stage::Ended;
     let ended: Vec<Arc<PeerCore>> = system.unjoined.lock().values().filter(has_ended).cloned().collect();
     for peer in ended {
-        join(&peer);
-    }
-}
-
-/// Joins the thread of a peer that has ended: it has nothing left to do. Once, by whoever comes first.
-fn join(peer: &Arc<PeerCore>) {
-    let thread = {
-        let mut ending = peer.life.ending.lock();
-        if ending.thread.as_ref().is_some_and(|thread| thread.thread().id() == current_thread().id()) {
-            return;
-        }
-        ending.thread.take()
-    };
-    if let Some(thread) = thread {
-        // A panic of the thread itself has nowhere to go; handlers' panics were caught where they happened.
-        let _ = thread.join();
-        joined(peer);
+        // It does not wait: who is not quite at its end is left for the next time.
+        let _ = wait(&peer, Deadline::Now);
     }
 }
 
 /// Nothing is left of a peer's thread: tells those who wait for that.
 pub(crate) fn joined(peer: &PeerCore) {
-    let waits = {
-        let mut ending = peer.life.ending.lock();
-        ending.is_joined = true;
-        std::mem::take(&mut ending.waits)
-    };
     peer.system.unjoined.lock().remove(&peer.id);
-    for wait in waits {
-        wait.end(Cause::Answered, Ok(()));
-    }
+    peer.life.ending.joined();
 }

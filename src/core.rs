@@ -6,8 +6,9 @@
 //! 1. two shelves, in the order of the peers' ids;
 //! 2. the feed, then a reader's ring;
 //! 3. what a peer's thread is doing;
-//! 4. leaves, under which nothing is taken: the registry's, who waits for arrivals or for quiet, a desk's, a mailbox's lines, a turn's
-//!    line, `told`, waits, links.
+//! 4. the links of the ring, then who waits for a call that was started, and an operation's route;
+//! 5. leaves, under which nothing is taken: the registry's, who waits for arrivals or for quiet, a desk's, a mailbox's lines, a turn's
+//!    line, `told`, waits, the timer.
 //!
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
@@ -16,8 +17,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
+use crate::deadline::Deadline;
 use crate::desk::Desk;
 use crate::doing::{Call, Doing};
+use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::mailbox::Mailbox;
@@ -28,10 +31,10 @@ use crate::registry::Registry;
 use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
-use crate::sync::{
-    Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, JoinHandle, Mutex, MutexGuard, Ordering, thread_local,
-};
-use crate::turn::{Interrupt, Pair, Turn, Wait, Waits};
+use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_local};
+use crate::timer::Timer;
+use crate::turn::{Pair, Turn, Wait};
+use crate::waits::{Interrupt, Waits, Why, give_up};
 
 /// Limits and habits of a system, checked.
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ pub(crate) struct SystemCore {
     /// Set by the shutdown: nothing comes in from outside any more.
     pub(crate) is_closed: AtomicBool,
     pub(crate) quiet: Quiet<PeerCore>,
+    /// The deadlines of calls that were started.
+    pub(crate) timer: Timer,
     /// Held while a peer is made, so that two never race for one name.
     pub(crate) spawning: Mutex<()>,
     /// Peers that have left the registry, or are about to, and have not been joined. One that has not been joined is here or
@@ -272,23 +277,15 @@ pub enum Stage {
     Ended,
 }
 
-/// `Open` → `Closing`, by whoever closes first → `Ended`, by its own thread → joined, by whoever comes then.
+/// `Open` → `Closing`, by whoever closes first → `Ended`, by its own thread, which then comes to its `ending`.
 pub(crate) struct Life {
     stage: AtomicU8,
-    pub(crate) ending: Mutex<Ending>,
-}
-
-#[derive(Default)]
-pub(crate) struct Ending {
-    pub(crate) thread: Option<JoinHandle<()>>,
-    pub(crate) is_joined: bool,
-    /// Who waits for the end, and then for the join.
-    pub(crate) waits: Vec<Arc<Wait<()>>>,
+    pub(crate) ending: Ending,
 }
 
 impl Life {
     pub(crate) fn new() -> Life {
-        Life { stage: AtomicU8::new(Stage::Open as u8), ending: Mutex::new(Ending::default()) }
+        Life { stage: AtomicU8::new(Stage::Open as u8), ending: Ending::default() }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -305,12 +302,60 @@ impl Life {
     }
 }
 
+/// In which of its two forms a call is made, and by when it is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    /// The calling thread waits in it.
+    Blocking(Deadline),
+    /// It goes on by itself.
+    Started(Deadline),
+}
+
+impl Form {
+    pub(crate) fn deadline(self) -> Deadline {
+        match self {
+            Form::Blocking(deadline) | Form::Started(deadline) => deadline,
+        }
+    }
+
+    /// The wait of a call that must wait.
+    pub(crate) fn wait(self, system: &SystemCore) -> Result<Wait<Option<Resource>>> {
+        match self {
+            Form::Blocking(_) => Ok(Wait::of_thread(running().map(|own| own.place()))),
+            Form::Started(deadline) => {
+                if let Deadline::At(_) = deadline {
+                    system.timer.start(&system.name)?;
+                }
+                Ok(Wait::of_started())
+            }
+        }
+    }
+}
+
+/// What became of a call with another peer.
+pub(crate) enum Begun {
+    Done(Option<Resource>),
+    /// It was started, and goes on.
+    Underway(Arc<dyn Underway>),
+}
+
+/// A call with another peer that waits.
+pub(crate) trait Underway: Interrupt {
+    fn wait(&self) -> &Wait<Option<Resource>>;
+
+    fn verb(&self) -> &'static str;
+
+    /// The resource, or the kind of message.
+    fn what(&self) -> &Arc<str>;
+
+    /// The peer that it waits for now.
+    fn whom(&self) -> Arc<str>;
+}
+
 /// An operation on another peer's shelf that has to wait: for own tells, for a turn, for handlers.
 pub(crate) struct Operation {
     pub(crate) wait: Wait<Option<Resource>>,
     pub(crate) caller: Arc<PeerCore>,
-    /// The peer on whose thread it waits, which cannot run another handler meanwhile: where its links come from.
-    pub(crate) runs_on: Option<Arc<PeerCore>>,
     pub(crate) verb: Verb,
     pub(crate) name: Arc<str>,
     pub(crate) route: Mutex<Route>,
@@ -365,26 +410,36 @@ impl Verb {
 }
 
 impl Operation {
-    /// Makes its wait a link to `target`, if it waits in a handler.
-    pub(crate) fn link(&self, target: &PeerCore, is_over: impl FnOnce() -> bool) -> Result<()> {
-        self.runs_on.as_ref().map_or(Ok(()), |own| self.wait.link(&own.place(), &target.place(), is_over))
-    }
-
-    /// It waits on, but no longer for that peer's handler. Under the lock of the ring in any case: its link may just be being set.
-    pub(crate) fn unlink(&self) {
-        if let Some(own) = &self.runs_on {
-            self.wait.unlink_from(own.place().key);
-        }
-    }
-
-    pub(crate) fn target(&self) -> Arc<PeerCore> {
-        Arc::clone(&self.route.lock().target)
+    /// Takes it out of where it waits.
+    pub(crate) fn leave(&self) {
+        let target = Arc::clone(&self.route.lock().target);
+        let is_this = |other: &Arc<Operation>| std::ptr::eq(&**other, self);
+        target.turn.remove(is_this);
+        target.desk.remove(is_this);
     }
 }
 
 impl Interrupt for Operation {
-    fn interrupt(&self, name: &str) {
-        self.wait.interrupt(name);
+    fn give_up(&self, why: Why<'_>) {
+        give_up(&self.wait, why, |_| Error::TimedOut, |_| self.leave());
+    }
+}
+
+impl Underway for Operation {
+    fn wait(&self) -> &Wait<Option<Resource>> {
+        &self.wait
+    }
+
+    fn verb(&self) -> &'static str {
+        self.verb.name()
+    }
+
+    fn what(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn whom(&self) -> Arc<str> {
+        Arc::clone(&self.route.lock().target.name)
     }
 }
 

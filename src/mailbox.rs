@@ -13,11 +13,11 @@
 use std::collections::VecDeque;
 
 use crate::deadline::Deadline;
-use crate::error::{Error, Result};
 use crate::message::{Ask, Letter, Tell};
+use crate::resource::Resource;
 use crate::sync::queue::{Receiver, Sender, unbounded};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, fence};
-use crate::turn::{Cause, Interrupt, Phase, Wait};
+use crate::turn::{Cause, Phase, Wait};
 use crate::unwind::drop_user_data;
 
 pub(crate) struct Mailbox {
@@ -48,7 +48,7 @@ impl<T> Line<T> {
     }
 }
 
-/// A message that waits for room.
+/// A message whose sender waits: for room, and an asker then for the answer.
 #[derive(Clone)]
 pub(crate) enum Waiting {
     Tell(Arc<Parcel>),
@@ -57,20 +57,20 @@ pub(crate) enum Waiting {
 
 /// A tell whose sender waits for room.
 pub(crate) struct Parcel {
-    pub(crate) wait: Wait<()>,
+    pub(crate) wait: Wait<Option<Resource>>,
+    pub(crate) kind: Arc<str>,
     tell: Mutex<Option<Tell>>,
     size: usize,
 }
 
 impl Parcel {
-    pub(crate) fn new(tell: Tell) -> Parcel {
-        Parcel { wait: Wait::new(), size: tell.body.len(), tell: Mutex::new(Some(tell)) }
+    pub(crate) fn new(tell: Tell, wait: Wait<Option<Resource>>) -> Parcel {
+        Parcel { wait, kind: Arc::clone(&tell.kind), size: tell.body.len(), tell: Mutex::new(Some(tell)) }
     }
-}
 
-impl Interrupt for Parcel {
-    fn interrupt(&self, name: &str) {
-        self.wait.interrupt(name);
+    /// Takes the message out, by whoever sends it or gives it up.
+    pub(crate) fn take_tell(&self) -> Option<Tell> {
+        self.tell.lock().take()
     }
 }
 
@@ -82,10 +82,17 @@ impl Waiting {
         }
     }
 
-    fn is_open(&self) -> bool {
+    pub(crate) fn wait(&self) -> &Wait<Option<Resource>> {
         match self {
-            Waiting::Tell(parcel) => parcel.wait.is_open(),
-            Waiting::Ask(ask) => ask.wait.is_open(),
+            Waiting::Tell(parcel) => &parcel.wait,
+            Waiting::Ask(ask) => &ask.wait,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &Arc<str> {
+        match self {
+            Waiting::Tell(parcel) => &parcel.kind,
+            Waiting::Ask(ask) => &ask.kind,
         }
     }
 
@@ -96,22 +103,10 @@ impl Waiting {
             _ => false,
         }
     }
-
-    /// Tells the sender that the peer has closed.
-    pub(crate) fn refuse(&self, error: Error) {
-        match self {
-            Waiting::Tell(parcel) => parcel.wait.end(Cause::PeerClosed, Err(error)),
-            Waiting::Ask(ask) => ask.wait.end(Cause::PeerClosed, Err(error)),
-        };
-    }
 }
 
-/// Why a letter did not go in at once.
-pub(crate) enum NotSent {
-    Full(Letter),
-    Closed,
-    TooLarge,
-}
+/// No message will come any more.
+pub(crate) struct IsClosed;
 
 impl Mailbox {
     /// With `is_inbox` messages are for `receive`; otherwise they are for the peer's thread.
@@ -138,33 +133,25 @@ impl Mailbox {
         &self.bell
     }
 
-    /// Puts a letter in if there is room now and nobody waits for it.
-    pub(crate) fn try_send(&self, letter: Letter) -> Result<(), NotSent> {
-        let reserved = match self.has_room(letter.size()) {
-            Ok(()) => self.room.reserve(letter.size()),
-            no_room => no_room,
+    /// Puts a letter in if there is room now and nobody waits for it; otherwise gives it back.
+    pub(crate) fn try_send(&self, letter: Letter) -> Result<(), (NoRoom, Letter)> {
+        let reserved = match self.senders_len.load(Ordering::SeqCst) {
+            0 => self.room.reserve(letter.size()),
+            _ => Err(self.why_not(letter.size()).unwrap_or(NoRoom::Full)),
         };
-        match reserved {
-            Ok(()) => {
-                self.push(letter);
-                self.serve();
-                Ok(())
-            }
-            Err(NoRoom::Full) => Err(NotSent::Full(letter)),
-            Err(NoRoom::Closed) => Err(NotSent::Closed),
-            Err(NoRoom::TooLarge) => Err(NotSent::TooLarge),
+        if let Err(why) = reserved {
+            return Err((why, letter));
         }
+        self.push(letter);
+        self.serve();
+        Ok(())
     }
 
     /// Why a letter of `size` bytes could not be put in now; those in line come first.
     pub(crate) fn why_not(&self, size: usize) -> Option<NoRoom> {
-        self.has_room(size).err()
-    }
-
-    fn has_room(&self, size: usize) -> Result<(), NoRoom> {
         match self.room.check(self.room.word.load(Ordering::SeqCst), size) {
-            Ok(_) if self.senders_len.load(Ordering::SeqCst) > 0 => Err(NoRoom::Full),
-            checked => checked.map(drop),
+            Ok(_) => (self.senders_len.load(Ordering::SeqCst) > 0).then_some(NoRoom::Full),
+            Err(why) => Some(why),
         }
     }
 
@@ -240,11 +227,11 @@ impl Mailbox {
     }
 
     /// Takes the next message for `receive`, or puts the wait in line: then `None`. Refused when closed.
-    pub(crate) fn receive(&self, wait: Option<&Arc<Wait<Letter>>>) -> Result<Option<Letter>, NotSent> {
+    pub(crate) fn receive(&self, wait: Option<&Arc<Wait<Letter>>>) -> Result<Option<Letter>, IsClosed> {
         {
             let mut receivers = self.receivers.lock();
             if receivers.closed {
-                return Err(NotSent::Closed);
+                return Err(IsClosed);
             }
             if receivers.entries.iter().all(|wait| !wait.is_open())
                 && let Some(letter) = self.take()
@@ -336,7 +323,7 @@ impl Mailbox {
             let Some(first) = senders.entries.front() else {
                 return false;
             };
-            let is_open = first.is_open();
+            let is_open = first.wait().is_open();
             if is_open && self.room.reserve(first.size()).is_err() {
                 return false;
             }
@@ -359,11 +346,10 @@ impl Mailbox {
             }
             Waiting::Tell(parcel) => match parcel.wait.claim(Cause::Answered) {
                 Some(_) => {
-                    let tell = parcel.tell.lock().take();
-                    if let Some(tell) = tell {
+                    if let Some(tell) = parcel.take_tell() {
                         self.push(Letter::Tell(tell));
                     }
-                    parcel.wait.finish(Ok(()));
+                    parcel.wait.finish(Ok(None));
                 }
                 None => {
                     self.free(parcel.size);
@@ -536,8 +522,10 @@ impl Bell {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use bytes::Bytes;
+
+    use super::*;
+    use crate::error::Error;
 
     fn tell(body: &'static [u8]) -> Letter {
         Letter::Tell(Tell { from: "ada".into(), kind: "k".into(), body: Bytes::from_static(body), pair: None })
@@ -568,14 +556,14 @@ mod tests {
     fn who_frees_room_pushes_for_the_first_in_line() {
         let mailbox = Mailbox::new(1, 100, false);
         assert!(mailbox.try_send(tell(b"a")).is_ok());
-        let Err(NotSent::Full(Letter::Tell(second))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
-        let parcel = Arc::new(Parcel::new(second));
+        let Err((NoRoom::Full, Letter::Tell(second))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
+        let parcel = Arc::new(Parcel::new(second, Wait::new()));
         assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
         assert!(parcel.wait.is_open());
         let take = || mailbox.take().map(|letter| mailbox.release(letter.size()));
         assert!(take().is_some());
         assert!(!parcel.wait.is_open());
-        assert!(matches!(mailbox.try_send(tell(b"c")), Err(NotSent::Full(_))), "the second has the room");
+        assert!(matches!(mailbox.try_send(tell(b"c")), Err((NoRoom::Full, _))), "the second has the room");
         assert!(take().is_some());
         assert!(take().is_none());
         assert!(mailbox.is_drained());
@@ -586,15 +574,15 @@ mod tests {
         let mailbox = Mailbox::new(1, 100, false);
         assert!(mailbox.try_send(tell(b"a")).is_ok());
         let wait_for_room = || {
-            let Err(NotSent::Full(Letter::Tell(tell))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
-            let parcel = Arc::new(Parcel::new(tell));
+            let Err((NoRoom::Full, Letter::Tell(tell))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
+            let parcel = Arc::new(Parcel::new(tell, Wait::new()));
             assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
             parcel
         };
         let (gone, next) = (wait_for_room(), wait_for_room());
-        gone.interrupt("ada");
+        assert!(gone.wait.end(Cause::Closed, Err(Error::Canceled)));
         mailbox.take().map(|letter| mailbox.release(letter.size())).unwrap();
         assert_eq!((next.wait.is_open(), mailbox.room.messages()), (false, 1));
-        assert!(matches!(mailbox.try_send(tell(&[0; 101])), Err(NotSent::TooLarge)));
+        assert!(matches!(mailbox.try_send(tell(&[0; 101])), Err((NoRoom::TooLarge, _))));
     }
 }

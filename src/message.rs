@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fork;
 use crate::resource::Resource;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
-use crate::turn::{Cause, Interrupt, Pair, Phase, Wait};
+use crate::turn::{Cause, Pair, Phase, Wait};
 use crate::unwind::drop_user_data;
 
 /// What lies in a mailbox.
@@ -57,15 +57,8 @@ impl Letter {
 }
 
 impl Ask {
-    pub(crate) fn new(from: Arc<str>, kind: Arc<str>, body: Bytes) -> Ask {
-        Ask {
-            wait: Wait::new(),
-            from,
-            kind,
-            size: body.len(),
-            body: Mutex::new(body),
-            is_recorded: AtomicBool::new(false),
-        }
+    pub(crate) fn new(wait: Wait<Option<Resource>>, from: Arc<str>, kind: Arc<str>, body: Bytes) -> Ask {
+        Ask { wait, from, kind, size: body.len(), body: Mutex::new(body), is_recorded: AtomicBool::new(false) }
     }
 
     /// Takes the body, by whoever begins it.
@@ -76,12 +69,6 @@ impl Ask {
     /// Frees the body of an ask that was ended before it was begun.
     pub(crate) fn free_body(&self) {
         drop_user_data(self.take_body());
-    }
-}
-
-impl Interrupt for Ask {
-    fn interrupt(&self, name: &str) {
-        self.wait.interrupt(name);
     }
 }
 

@@ -7,11 +7,12 @@ use bytes::Bytes;
 
 use crate::call;
 use crate::close::{self, Ended};
-use crate::core::{Hears, PeerCore, Stage};
+use crate::core::{Form, Hears, PeerCore, Stage};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::message::Message;
+use crate::pending::{self, Call, Pending};
 use crate::post;
 use crate::resource::Resource;
 use crate::sync::Arc;
@@ -138,7 +139,7 @@ impl Peer {
     /// [`Error::Closed`]. After an error nothing has changed.
     pub fn request(&self, from: &str, name: &str, timeout: Duration) -> Result<Resource> {
         fork::check()?;
-        call::request(&self.core, from, name, Deadline::after(timeout))
+        call::request(&self.core, from, name, Form::Blocking(Deadline::after(timeout)))?.resource()
     }
 
     /// [`request`](Peer::request), but `None` and nothing handed over if `from` holds `than` itself, or an older version of the
@@ -176,7 +177,7 @@ impl Peer {
         timeout: Duration,
     ) -> Result<Option<Resource>> {
         fork::check()?;
-        call::request_newer(&self.core, from, name, than, Deadline::after(timeout))
+        call::request_newer(&self.core, from, name, than, Form::Blocking(Deadline::after(timeout)))?.done()
     }
 
     /// Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or
@@ -187,7 +188,7 @@ impl Peer {
     /// [`Error::NoSuchResource`] if nobody else holds it, else the last error of [`request`](Peer::request) from a holder.
     pub fn fetch(&self, name: &str, timeout: Duration) -> Result<Resource> {
         fork::check()?;
-        call::fetch(&self.core, name, Deadline::after(timeout))
+        call::fetch(&self.core, name, Form::Blocking(Deadline::after(timeout)))?.resource()
     }
 
     /// Puts a copy of what this peer holds at entry on `to`'s shelf; the last writer wins. Waits while a handler of `to` runs.
@@ -197,7 +198,7 @@ impl Peer {
     /// [`Error::NoSuchResource`] if this peer does not hold it; otherwise as [`request`](Peer::request).
     pub fn offer(&self, to: &str, name: &str, timeout: Duration) -> Result<()> {
         fork::check()?;
-        call::offer(&self.core, to, name, Deadline::after(timeout))
+        call::offer(&self.core, to, name, Form::Blocking(Deadline::after(timeout)))?.done().map(drop)
     }
 
     /// Swaps what both peers hold under a name at that moment, and returns what this one got. Both shelves change or neither.
@@ -207,7 +208,7 @@ impl Peer {
     /// [`Error::NoSuchResource`] says who has nothing; otherwise as [`request`](Peer::request).
     pub fn exchange(&self, with: &str, name: &str, timeout: Duration) -> Result<Resource> {
         fork::check()?;
-        call::exchange(&self.core, with, name, Deadline::after(timeout))
+        call::exchange(&self.core, with, name, Form::Blocking(Deadline::after(timeout)))?.resource()
     }
 
     /// Sends a message; returns once it is accepted, waiting for room up to `timeout`.
@@ -218,7 +219,7 @@ impl Peer {
     /// [`Error::PeerClosed`], [`Error::InvalidName`] of the kind, [`Error::Closed`]. After an error it was not sent.
     pub fn tell(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<()> {
         fork::check()?;
-        post::tell(&self.core, to, kind, body.into(), timeout)
+        post::tell(&self.core, to, kind, body.into(), Form::Blocking(Deadline::after(timeout)))?.done().map(drop)
     }
 
     /// [`tell`](Peer::tell) without waiting: [`Error::Full`] if there is no room now.
@@ -239,7 +240,39 @@ impl Peer {
     /// peer; and those of [`tell`](Peer::tell).
     pub fn ask(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<Resource> {
         fork::check()?;
-        post::ask(&self.core, to, kind, body.into(), timeout)
+        post::ask(&self.core, to, kind, body.into(), Form::Blocking(Deadline::after(timeout)))?.resource()
+    }
+
+    /// Makes a call without waiting for its end: [`Pending::wait`] does that, as often as it takes.
+    ///
+    /// What can be said at once is said here: what needs no waiting is done when this returns, and what fails at once fails. The
+    /// `timeout` is that of the call itself: at the deadline it ends as the blocking call would. What it sends, it sends in no order
+    /// with other calls before it is done. A handler may start any call, also one to its own peer, which then waits for the handler's return.
+    ///
+    /// # Errors
+    ///
+    /// Those of the blocking call, and [`Error::LimitReached`] if the thread that sees to deadlines cannot be made. After an error nothing
+    /// has happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{task::Poll, time::Duration};
+    /// # fn main() -> potluck::Result<()> {
+    /// use potluck::Call;
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let (ada, bob) = (kitchen.spawn("ada")?, kitchen.spawn("bob")?);
+    /// let answer = bob.start(Call::Ask { to: "ada", kind: "taste", body: "soup".into() }, Duration::from_secs(10))?;
+    /// assert!(answer.wait(Duration::ZERO).is_pending());
+    /// ada.receive(Duration::from_secs(1))?.reply("more salt")?;
+    /// let Poll::Ready(answer) = answer.wait(Duration::from_secs(1)) else { panic!("it was answered") };
+    /// assert_eq!(answer?.unwrap().bytes(), b"more salt");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start(&self, call: Call<'_>, timeout: Duration) -> Result<Pending> {
+        fork::check()?;
+        pending::start(&self.core, call, Form::Started(Deadline::after(timeout)))
     }
 
     /// The next message to a peer that was spawned without on_message. Several threads may wait; they are served in order.

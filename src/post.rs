@@ -4,21 +4,79 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::call::{After, block};
-use crate::core::{PeerCore, in_call, running, runs};
+use crate::call::{After, block, wait_out};
+use crate::core::{Begun, Form, PeerCore, Underway, in_call, runs};
 use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::mailbox::{NoRoom, NotSent, Parcel, Waiting};
+use crate::feed::Heard;
+use crate::mailbox::{IsClosed, NoRoom, Parcel, Waiting};
 use crate::message::{Ask, Letter, Message, Tell};
 use crate::name;
 use crate::resource::Resource;
 use crate::sync::{Arc, Ordering};
 use crate::turn::{Cause, Pair, Phase, Wait};
+use crate::unwind::drop_user_data;
+use crate::waits::{Interrupt, Why, give_up};
+
+/// A message on its way, whose sender waits: for room, and an asker then for the answer.
+struct Sending {
+    to: Arc<PeerCore>,
+    message: Waiting,
+}
+
+impl Interrupt for Sending {
+    fn give_up(&self, why: Why<'_>) {
+        let full = || Error::Full { peer: self.to.name.to_string() };
+        let in_doubt = || Error::OutcomeUnknown { peer: self.to.name.to_string() };
+        let late = |phase| match phase {
+            Phase::Waiting => full(),
+            Phase::Queued => Error::TimedOut,
+            Phase::Begun => in_doubt(),
+        };
+        let leave = |phase| match (phase, &self.message) {
+            (Phase::Waiting, waiting) => self.to.mailbox.leave_line(waiting),
+            // It keeps its place until it is taken out.
+            (Phase::Queued, Waiting::Ask(ask)) => {
+                let mut heard = Heard::new();
+                record_ask(&self.to, ask, &mut heard);
+                for wait in heard {
+                    wait.end(Cause::Answered, Ok(()));
+                }
+            }
+            _ => {}
+        };
+        match (give_up(self.message.wait(), why, late, leave), &self.message) {
+            (Some(Phase::Waiting | Phase::Queued), Waiting::Ask(ask)) => ask.free_body(),
+            (Some(_), Waiting::Tell(parcel)) => drop_user_data(parcel.take_tell()),
+            _ => {}
+        }
+    }
+}
+
+impl Underway for Sending {
+    fn wait(&self) -> &Wait<Option<Resource>> {
+        self.message.wait()
+    }
+
+    fn verb(&self) -> &'static str {
+        match self.message {
+            Waiting::Tell(_) => "tell",
+            Waiting::Ask(_) => "ask",
+        }
+    }
+
+    fn what(&self) -> &Arc<str> {
+        self.message.kind()
+    }
+
+    fn whom(&self) -> Arc<str> {
+        Arc::clone(&self.to.name)
+    }
+}
 
 /// Sends a message; waits for room if there is none.
-pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, timeout: Duration) -> Result<()> {
-    let deadline = Deadline::after(timeout);
+pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     name::check_kind(kind)?;
     let target = caller.system.find(to)?;
@@ -27,94 +85,60 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, ti
     let tell = Tell { from: Arc::clone(&caller.name), kind: kind.into(), body, pair };
     let size = tell.body.len();
     let tell = match target.mailbox.try_send(Letter::Tell(tell)) {
-        Ok(()) => return Ok(()),
-        Err(NotSent::Full(Letter::Tell(tell))) if !deadline.is_now() => tell,
-        Err(why) => return Err(not_sent(caller, &target, why, size)),
+        Ok(()) => return Ok(Begun::Done(None)),
+        Err((NoRoom::Full, Letter::Tell(tell))) if !form.deadline().is_now() => tell,
+        Err((why, _)) => return Err(no_room(caller, &target, &why, size)),
     };
-    let (whom, kind) = (Arc::clone(&target.name), Arc::clone(&tell.kind));
-    let parcel = Arc::new(Parcel::new(tell));
-    if !target.mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))) {
+    let parcel = Arc::new(Parcel::new(tell, form.wait(&caller.system)?));
+    let message = Waiting::Tell(Arc::clone(&parcel));
+    if !target.mailbox.wait_for_room(message.clone()) {
         return Err(closed_to(caller, &target));
     }
-    if let (true, Some(own)) = (target.hears.messages, running())
-        && let Err(ring) = parcel.wait.link(&own.place(), &target.place(), || false)
-        && parcel.wait.claim(Cause::TimedOut).is_some()
+    if target.hears.messages
+        && let Err(ring) = parcel.wait.link(&target.place(), || false)
+        && parcel.wait.claim(Cause::Answered).is_some()
     {
-        target.mailbox.leave_line(&Waiting::Tell(parcel));
+        target.mailbox.leave_line(&message);
         return Err(ring);
     }
-    let late = |_| Error::Full { peer: target.name.to_string() };
-    let _in_call = in_call("tell", Some(&kind), move || Some(Arc::clone(&whom)));
-    let result = block(Some(caller), &parcel, |it| &it.wait, deadline, late, &mut After::new());
-    if !matches!(parcel.wait.ended(), Some((_, Cause::Answered))) {
-        target.mailbox.leave_line(&Waiting::Tell(parcel));
-    }
-    result
+    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut After::new())
 }
 
 /// Sends a message and waits for the answer.
-pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, timeout: Duration) -> Result<Resource> {
-    let deadline = Deadline::after(timeout);
+pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     name::check_kind(kind)?;
     let target = caller.system.find(to)?;
-    if runs(&target) {
+    if matches!(form, Form::Blocking(_)) && runs(&target) {
         return Err(target.deadlock());
     }
     let size = body.len();
-    if deadline.is_now() {
+    match target.mailbox.why_not(size) {
+        Some(why @ (NoRoom::Closed | NoRoom::TooLarge)) => return Err(no_room(caller, &target, &why, size)),
         // An answer always takes waiting, so nothing may be left in the mailbox.
-        return Err(match target.mailbox.why_not(size) {
-            None => Error::TimedOut,
-            Some(why) => no_room(caller, &target, &why, size),
-        });
+        Some(why) if form.deadline().is_now() => return Err(no_room(caller, &target, &why, size)),
+        None if form.deadline().is_now() => return Err(Error::TimedOut),
+        _ => {}
     }
-    let ask = Arc::new(Ask::new(Arc::clone(&caller.name), kind.into(), body));
-    if let (true, Some(own)) = (target.hears.messages, running()) {
-        if let Some(why @ (NoRoom::Closed | NoRoom::TooLarge)) = target.mailbox.why_not(size) {
-            return Err(no_room(caller, &target, &why, size));
-        }
-        ask.wait.link(&own.place(), &target.place(), || false)?;
+    let ask = Arc::new(Ask::new(form.wait(&caller.system)?, Arc::clone(&caller.name), kind.into(), body));
+    if target.hears.messages {
+        ask.wait.link(&target.place(), || false)?;
     }
+    let message = Waiting::Ask(Arc::clone(&ask));
     match target.mailbox.try_send(Letter::Ask(Arc::clone(&ask))) {
         Ok(()) => {}
-        Err(NotSent::Full(_)) => {
-            if !target.mailbox.wait_for_room(Waiting::Ask(Arc::clone(&ask))) {
+        Err((NoRoom::Full, _)) => {
+            if !target.mailbox.wait_for_room(message.clone()) {
                 ask.wait.unlink();
                 return Err(closed_to(caller, &target));
             }
         }
-        Err(why) => {
+        Err((why, _)) => {
             ask.wait.unlink();
-            return Err(not_sent(caller, &target, why, size));
+            return Err(no_room(caller, &target, &why, size));
         }
     }
-    let late = |phase| match phase {
-        Phase::Waiting => Error::Full { peer: target.name.to_string() },
-        Phase::Queued => Error::TimedOut,
-        Phase::Begun => Error::OutcomeUnknown { peer: target.name.to_string() },
-    };
-    let mut after = After::new();
-    let whom = Arc::clone(&target.name);
-    let _in_call = in_call("ask", Some(&ask.kind), move || Some(Arc::clone(&whom)));
-    let result = block(Some(caller), &ask, |it| &it.wait, deadline, late, &mut after);
-    match ask.wait.ended() {
-        Some((Phase::Waiting, _)) => target.mailbox.leave_line(&Waiting::Ask(Arc::clone(&ask))),
-        Some((Phase::Queued, _)) => record_ask(&target, &ask, &mut after),
-        _ => {}
-    }
-    // Of one that was given up; it keeps its place until it is taken out.
-    ask.free_body();
-    result?.ok_or_else(|| Error::Internal("an answer was no resource".to_owned()))
-}
-
-fn not_sent(caller: &PeerCore, target: &PeerCore, why: NotSent, size: usize) -> Error {
-    let why = match why {
-        NotSent::Full(_) => NoRoom::Full,
-        NotSent::Closed => NoRoom::Closed,
-        NotSent::TooLarge => NoRoom::TooLarge,
-    };
-    no_room(caller, target, &why, size)
+    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut After::new())
 }
 
 fn no_room(caller: &PeerCore, target: &PeerCore, why: &NoRoom, size: usize) -> Error {
@@ -145,12 +169,12 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
     loop {
         let wait = (!deadline.is_now()).then(|| Arc::new(Wait::new()));
         let letter = match (peer.mailbox.receive(wait.as_ref()), wait) {
-            (Err(_), _) => return Err(peer.closed()),
+            (Err(IsClosed), _) => return Err(peer.closed()),
             (Ok(Some(letter)), _) => letter,
             (Ok(None), None) => return Err(Error::TimedOut),
             (Ok(None), Some(wait)) => {
                 let _in_call = in_call("receive", None, || None);
-                let result = block(Some(peer), &wait, |it| it, deadline, |_| Error::TimedOut, &mut after);
+                let result = block(Some(peer), &wait, |wait| wait, deadline, &mut after);
                 if result.is_err() {
                     peer.mailbox.leave_receivers(&wait);
                 }
@@ -188,7 +212,7 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(
         Letter::Ask(ask) => {
             let opened = Message::open(Letter::Ask(Arc::clone(&ask)), Arc::clone(&to.name));
             if opened.is_none() {
-                record_ask(to, &ask, after);
+                record_ask(to, &ask, &mut after.heard);
             }
             opened
         }
@@ -212,7 +236,7 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
         Letter::Ask(ask) => {
             // First the record, then the answer: the events of a call come before it returns.
             let claimed = ask.wait.claim(Cause::PeerClosed).is_some();
-            record_ask(to, &ask, after);
+            record_ask(to, &ask, &mut after.heard);
             if claimed {
                 ask.wait.finish(Err(to.peer_closed()));
             }
@@ -223,16 +247,17 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
 
 /// Records an ask that was ended while it was queued, once: by whoever ended it or by whoever takes it out, so that the
 /// event comes before the call returns and before the peer has left.
-fn record_ask(to: &PeerCore, ask: &Ask, after: &mut After) {
+fn record_ask(to: &PeerCore, ask: &Ask, heard: &mut Heard) {
     let reason = match ask.wait.ended() {
         Some((Phase::Queued, Cause::TimedOut)) => Error::TimedOut,
         Some((Phase::Queued, Cause::Closed)) => Error::Closed { name: ask.from.to_string() },
         Some((Phase::Queued, Cause::PeerClosed)) => to.peer_closed(),
+        Some((Phase::Queued, Cause::Canceled)) => Error::Canceled,
         _ => return,
     };
     let mut feed = to.system.feed.lock();
     if !ask.is_recorded.swap(true, Ordering::SeqCst) {
-        feed.bury(&mut after.heard, dead_letter(to, &ask.from, &ask.kind, ask.size, reason));
+        feed.bury(heard, dead_letter(to, &ask.from, &ask.kind, ask.size, reason));
     }
 }
 

@@ -42,7 +42,7 @@ impl EventReader {
             }
             let Some(wait) = wait else { return Err(Error::TimedOut) };
             let _in_call = in_call("events", None, || None);
-            let result = block(None, &wait, |wait| wait, deadline, |_| Error::TimedOut, &mut After::new());
+            let result = block(None, &wait, |wait| wait, deadline, &mut After::new());
             self.ring.leave(&wait);
             result?;
         }

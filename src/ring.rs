@@ -5,15 +5,17 @@
 //! Since no link is ever set that closes a ring, the walk ends.
 //!
 //! Links are set and checked under one lock for the whole process, because a handler may act as peers of several systems. It
-//! is taken only by a handler that is about to wait, and by whoever ends such a wait: before the waiter wakes, and before the
-//! other peer's thread runs more of a handler. So a link that is seen here is a wait that is not over. Under it only the route of
-//! an operation is looked at.
+//! is taken only by a handler that is about to wait, by a call that was started and comes to wait for another's handler, and by
+//! whoever ends such a wait: before the waiter wakes, and before the other peer's thread runs more of a handler. So a link
+//! that is seen here is a wait that is not over. Under it only the route of an operation is looked at, and who waits for a
+//! started call.
 //!
 //! | wait of a handler | link |
 //! |---|---|
 //! | for an answer, or for the vote of a handler | to that peer, set before anything is sent or registered |
 //! | for own earlier tells to be finished, for room | to that peer, set after the registration, if it is not over by then |
 //! | for a message that the other peer's handler has kept | none from when that handler returns: anybody may answer it |
+//! | for a call that was started | to the peer that the call waits for now, as above; whoever moves the call on moves the links |
 //! | for a turn | none: whoever waits in a call has given its turn up |
 //! | for room or an answer at a peer without on_message | none: its messages are received by the host's threads |
 //! | for a close | none: what is closed waits in no call, so it is the end of any walk |
@@ -22,7 +24,8 @@
 
 use std::collections::HashMap;
 
-use crate::sync::{Arc, Mutex, global};
+use crate::error::{Error, Result};
+use crate::sync::{Arc, Mutex, MutexGuard, global};
 
 /// A peer as a place in the walk: its address, which is its own as long as it waits or is waited for.
 #[derive(Clone)]
@@ -36,39 +39,31 @@ global! {
     fn links() -> Mutex<HashMap<usize, Place>> { Mutex::new(HashMap::new()) }
 }
 
-/// Sets a link from `from` to `to`, unless it would close a ring: then gives the names on it, `from` first and last.
-///
-/// Under the lock: if `is_over` the wait needs no link; and `mark` notes the link with the wait, or says that it has ended.
-pub(crate) fn link(
-    from: &Place,
-    to: &Place,
-    is_over: impl FnOnce() -> bool,
-    mark: impl FnOnce() -> bool,
-) -> Result<(), Vec<String>> {
-    let mut links = links().lock();
-    if is_over() {
-        return Ok(());
-    }
-    let mut ring = vec![from.name.to_string()];
-    let mut at = Some(to);
-    while let Some(place) = at {
-        ring.push(place.name.to_string());
-        if place.key == from.key {
-            return Err(ring);
-        }
-        at = links.get(&place.key);
-    }
-    if mark() {
-        links.insert(from.key, to.clone());
-    }
-    Ok(())
+/// The links, locked.
+pub(crate) struct Links(MutexGuard<'static, HashMap<usize, Place>>);
+
+pub(crate) fn lock() -> Links {
+    Links(links().lock())
 }
 
-/// Removes the link of `from`, if `is_still` says so under the lock.
-pub(crate) fn unlink(from: usize, is_still: impl FnOnce() -> bool) {
-    let mut links = links().lock();
-    if is_still() {
-        links.remove(&from);
+impl Links {
+    /// Sets the link of `from`, unless it would close a ring: then gives the names on it, `from` first and last.
+    pub(crate) fn set(&mut self, from: &Place, to: &Place) -> Result<()> {
+        let mut ring = vec![from.name.to_string()];
+        let mut at = Some(to);
+        while let Some(place) = at {
+            ring.push(place.name.to_string());
+            if place.key == from.key {
+                return Err(Error::Deadlock { ring });
+            }
+            at = self.0.get(&place.key);
+        }
+        self.0.insert(from.key, to.clone());
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, from: &Place) {
+        self.0.remove(&from.key);
     }
 }
 
@@ -84,16 +79,16 @@ mod tests {
     fn a_ring_is_refused_and_a_chain_is_not() {
         // Keys that no peer has, since tests share the links.
         let (a, b, c) = (place(1, "a"), place(2, "b"), place(3, "c"));
-        let no = || false;
-        assert_eq!(link(&a, &b, no, || true), Ok(()));
-        assert_eq!(link(&b, &c, no, || true), Ok(()));
-        assert_eq!(link(&c, &a, no, || true), Err(vec!["c".into(), "a".into(), "b".into(), "c".into()]));
-        assert_eq!(link(&c, &c, no, || true), Err(vec!["c".into(), "c".into()]));
-        assert_eq!(link(&c, &a, || true, || true), Ok(()), "a wait that is over closes no ring");
-        unlink(2, || true);
-        assert_eq!(link(&c, &a, no, || true), Ok(()));
-        assert!(link(&b, &c, no, || true).is_err());
-        unlink(1, || true);
-        unlink(3, || true);
+        let ring = |names: [&str; 4]| Err(Error::Deadlock { ring: names.map(str::to_owned).to_vec() });
+        let mut links = lock();
+        assert_eq!(links.set(&a, &b), Ok(()));
+        assert_eq!(links.set(&b, &c), Ok(()));
+        assert_eq!(links.set(&c, &a), ring(["c", "a", "b", "c"]));
+        assert_eq!(links.set(&c, &c), Err(Error::Deadlock { ring: vec!["c".into(), "c".into()] }));
+        links.remove(&b);
+        assert_eq!(links.set(&c, &a), Ok(()));
+        assert_eq!(links.set(&b, &c), ring(["b", "c", "a", "b"]));
+        links.remove(&a);
+        links.remove(&c);
     }
 }

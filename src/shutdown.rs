@@ -24,7 +24,8 @@ use crate::turn::{Cause, Wait};
 pub struct Report {
     /// Whether it is over.
     pub ended: Ended,
-    /// With [`Ended::StillRunning`]: the peers that have not ended.
+    /// With [`Ended::StillRunning`]: the peers that have not ended. Empty if all have, and what still runs is the destructor
+    /// of a message whose deadline had passed.
     pub still_running: Vec<Running>,
 }
 
@@ -68,9 +69,15 @@ pub(crate) fn shutdown(system: &Arc<SystemCore>, timeout: Duration) -> Result<Re
             }
         }
     }
-    let mut after = After::new();
-    system.feed.lock().close(&mut after.heard);
-    Ok(report(Ended::Yes))
+    // No call is under way any more: its caller has closed.
+    system.timer.close();
+    let timer = system.timer.ending();
+    let ended = close::wait_for(timer, "shutdown", None, deadline, || timer.joined())?;
+    if ended == Ended::Yes {
+        let mut after = After::new();
+        system.feed.lock().close(&mut after.heard);
+    }
+    Ok(report(ended))
 }
 
 /// Lets nothing in from outside any more.
@@ -93,7 +100,7 @@ fn wait_for_rest(system: &SystemCore, deadline: Deadline) -> Result<()> {
     }
     look(system);
     let _in_call = in_call("shutdown", None, || None);
-    let result = block(None, &wait, |it| it, deadline, |_| Error::TimedOut, &mut After::new());
+    let result = block(None, &wait, |wait| wait, deadline, &mut After::new());
     system.quiet.leave(&wait);
     match result {
         Err(Error::TimedOut) => Ok(()),

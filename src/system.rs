@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::arrivals::Arrivals;
 use crate::call::{self, After, block};
 use crate::close;
-use crate::core::{Kept, Life, Limits, PeerCore, Stage, SystemCore, Told, in_call};
+use crate::core::{Begun, Form, Kept, Life, Limits, PeerCore, Stage, SystemCore, Told, in_call};
 use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::desk::Desk;
@@ -30,7 +30,9 @@ use crate::shutdown::{self, Report};
 use crate::signals;
 use crate::snapshot::{self, Snapshot};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadBuilder};
-use crate::turn::{Cause, Turn, Wait, Waits};
+use crate::timer::Timer;
+use crate::turn::{Cause, Turn, Wait};
+use crate::waits::Waits;
 use crate::worker;
 
 /// A set of peers that can reach one another; opened and shut down as one.
@@ -94,6 +96,7 @@ impl PeerSystem {
             next_id: AtomicU64::new(1),
             is_closed: AtomicBool::new(false),
             quiet: Quiet::new(),
+            timer: Timer::new(),
             spawning: Mutex::new(()),
             unjoined: Mutex::new(BTreeMap::new()),
             is_abandoned: AtomicBool::new(false),
@@ -170,7 +173,7 @@ impl PeerSystem {
         };
         core.turn.own(thread.thread().clone());
         core.mailbox.bell().own(thread.thread().clone());
-        core.life.ending.lock().thread = Some(thread);
+        core.life.ending.begin(thread);
         let mut feed = system.feed.lock();
         system.registry.add(core.id, &core.name, &core);
         feed.emit(&mut after.heard, || Event::Joined { peer: Arc::clone(&core.name) });
@@ -259,7 +262,7 @@ impl PeerSystem {
         }
         let awaited: Arc<str> = peer.into();
         let _in_call = in_call("wait_for", None, move || Some(Arc::clone(&awaited)));
-        let result = block(None, &wait, |it| it, deadline, |_| Error::TimedOut, &mut After::new());
+        let result = block(None, &wait, |wait| wait, deadline, &mut After::new());
         system.arrivals.leave(&wait);
         result
     }
@@ -464,7 +467,8 @@ fn mingle_one(
         return Mingled { peer: name, from: None, result: Err(error) };
     }
     while let Some(holder) = holders.pick(peer, random) {
-        let result = call::request_from(peer, &holder, resource, deadline);
+        let begun = call::request_from(peer, &holder, resource, Form::Blocking(deadline));
+        let result = begun.and_then(Begun::resource);
         match &result {
             // Somebody else's act: at this moment it is no holder.
             Err(Error::PeerClosed { .. } | Error::NoSuchResource { .. }) => {

@@ -31,7 +31,7 @@
 //! telling as one peer: a tell that returned before the read is counted in it, and one counted after the read was pushed
 //! after it, so the queue's order makes the first `told` finished ones exactly those that had to be.
 //!
-//! # [`Wait`]: one per call that waits
+//! # [`Wait`]: one per call that waits, and per thread that waits for one
 //!
 //! | phase | means | next |
 //! |---|---|---|
@@ -39,21 +39,25 @@
 //! | `Queued` | an ask: its message is in the mailbox | `Begun`, claimed |
 //! | `Begun` | an ask: its handler has begun | claimed |
 //! | claimed | one thread has the sole right to say how it ends; the word keeps from which phase, and why | done |
-//! | done | the result is there, the waiting thread has been unparked | |
+//! | done | the result is there, who waits has been told | |
 //!
-//! The word also says whether the wait is a link in [`crate::ring`]; whoever claims it removes the link, before the waiter wakes.
+//! Every end is one `claim`: the commit of an operation (under both shelf locks), an answer, a deadline, a close, a change of
+//! mind. Who comes second finds it claimed and does nothing. A thread whose deadline passes and that fails to claim waits the short rest.
 //!
-//! Every end is one `claim`: the commit of an operation (under both shelf locks), an answer, a deadline, a close. Who comes
-//! second finds it claimed and does nothing. A thread whose deadline passes and that fails to claim waits the short rest.
+//! A call that waits where it was made is a wait of that thread, and the word says whether it is a link in [`crate::ring`]: whoever
+//! claims it removes the link, before the waiter wakes. A call that was *started* is a wait of nobody: it knows the peer whose
+//! handler it waits for, and the threads that wait for it now. Each of these has a wait of its own, with a link of its own to that
+//! peer; whoever moves the call on moves the links, and whoever finishes the call ends those waits. A thread registers and
+//! looks again, and the finishing looks after it has finished, under the lock of the list; so none is missed. Which peer it is,
+//! and the links, change together, under the lock of the ring.
 
 use std::collections::VecDeque;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::ring::{self, Place};
+use crate::ring::{self, Links, Place};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, current_thread, park,
-    park_timeout,
+    Arc, AtomicBool, AtomicU8, AtomicU64, Mutex, OnceLock, Ordering, Thread, current_thread, park, park_timeout,
 };
 
 const FREE: u8 = 0;
@@ -288,6 +292,8 @@ pub(crate) enum Cause {
     Closed = 2,
     /// The close of the peer that it is aimed at.
     PeerClosed = 3,
+    /// Its caller, who has no use for it any more.
+    Canceled = 4,
 }
 
 const PHASE: u8 = 0b11;
@@ -312,25 +318,53 @@ impl Cause {
             0 => Cause::Answered,
             1 => Cause::TimedOut,
             2 => Cause::Closed,
-            _ => Cause::PeerClosed,
+            3 => Cause::PeerClosed,
+            _ => Cause::Canceled,
         }
     }
 }
 
-/// A registration: a thread that waits for one result, which is given exactly once.
+/// A registration: a call that waits for one result, which is given exactly once.
 pub(crate) struct Wait<T> {
     word: AtomicU8,
-    /// Written by the one who claimed, before `DONE`; taken by the one who waits, after it.
+    /// Written by the one who claimed, before `DONE`; taken by the thread that made the call, after it.
     result: Mutex<Option<Result<T>>>,
-    thread: Thread,
-    /// Whose link it is, while `LINKED`; changed under the lock of the ring.
-    linked: AtomicUsize,
+    waiter: Waiter,
+}
+
+/// Who is told when a call is done.
+enum Waiter {
+    /// The thread that made the call, and where its link comes from: the peer whose own thread it is.
+    Thread { thread: Thread, from: Option<Place> },
+    /// Whoever waits for a call that was started.
+    Listeners(Mutex<Listeners>),
+}
+
+/// Those who wait for a call that was started. Its lock is taken under that of the ring, where links are at stake.
+struct Listeners {
+    /// The peer whose handler the call waits for now.
+    waits_for: Option<Place>,
+    waits: Vec<Arc<Wait<()>>>,
 }
 
 impl<T> Wait<T> {
-    /// A wait of the calling thread.
+    /// A wait of the calling thread, for what no handler has to do.
     pub(crate) fn new() -> Wait<T> {
-        Wait { word: AtomicU8::new(0), result: Mutex::new(None), thread: current_thread(), linked: AtomicUsize::new(0) }
+        Wait::of_thread(None)
+    }
+
+    /// A wait of the calling thread, whose links come `from` there.
+    pub(crate) fn of_thread(from: Option<Place>) -> Wait<T> {
+        Wait::of(Waiter::Thread { thread: current_thread(), from })
+    }
+
+    /// A wait of a call that was started: of whoever [`listen`](Wait::listen)s.
+    pub(crate) fn of_started() -> Wait<T> {
+        Wait::of(Waiter::Listeners(Mutex::new(Listeners { waits_for: None, waits: Vec::new() })))
+    }
+
+    fn of(waiter: Waiter) -> Wait<T> {
+        Wait { word: AtomicU8::new(0), result: Mutex::new(None), waiter }
     }
 
     /// Moves an ask on, unless it has been claimed.
@@ -339,28 +373,74 @@ impl<T> Wait<T> {
             .is_some()
     }
 
-    /// Makes it a link from the thread that waits to the peer it waits for, unless `is_over` or it has been claimed. Gives the
-    /// names on the ring that this would close.
-    pub(crate) fn link(&self, from: &Place, to: &Place, is_over: impl FnOnce() -> bool) -> Result<()> {
-        let mark = || {
-            self.linked.store(from.key, Ordering::SeqCst);
-            self.change(|word| (word & CLAIMED == 0).then_some(word | LINKED)).is_some()
-        };
-        ring::link(from, to, is_over, mark).map_err(|ring| Error::Deadlock { ring })
-    }
-
-    /// It waits on, but no longer for that peer's handler. Its link was set before it could be known to anybody else.
-    pub(crate) fn unlink(&self) {
-        if self.word.load(Ordering::SeqCst) & LINKED != 0 {
-            self.unlink_from(self.linked.load(Ordering::SeqCst));
+    /// It waits for the handler of that peer from now on, unless `is_over`: links its thread to the peer, or fails with the names
+    /// on the ring that this would close. A call that was started goes on; those who wait for it and would close a ring are told.
+    pub(crate) fn link(&self, to: &Place, is_over: impl FnOnce() -> bool) -> Result<()> {
+        match &self.waiter {
+            Waiter::Thread { from: None, .. } => Ok(()),
+            Waiter::Thread { from: Some(from), .. } => {
+                let mut links = ring::lock();
+                if is_over() { Ok(()) } else { self.set_link(&mut links, from, to) }
+            }
+            Waiter::Listeners(listeners) => {
+                let mut links = ring::lock();
+                if is_over() {
+                    return Ok(());
+                }
+                let mut listeners = listeners.lock();
+                listeners.waits_for = Some(to.clone());
+                let mut rung = Vec::new();
+                listeners.waits.retain(|wait| match wait.follow(&mut links, to) {
+                    Ok(()) => true,
+                    Err(ring) => {
+                        rung.push((Arc::clone(wait), ring));
+                        false
+                    }
+                });
+                drop((links, listeners));
+                for (wait, ring) in rung {
+                    wait.end(Cause::Answered, Err(ring));
+                }
+                Ok(())
+            }
         }
     }
 
-    /// The same where the link may be being set at this moment; `from` is the key of who waits.
-    pub(crate) fn unlink_from(&self, from: usize) {
+    /// It waits on, but no longer for that peer's handler.
+    pub(crate) fn unlink(&self) {
+        // Who claims it removes its link; those who wait for a call that was started are told, and remove theirs.
+        if !self.is_open() {
+            return;
+        }
+        match &self.waiter {
+            Waiter::Thread { from: None, .. } => {}
+            // Under the lock of the ring in any case: the link may just be being set.
+            Waiter::Thread { from: Some(from), .. } => self.remove_link(&mut ring::lock(), from),
+            Waiter::Listeners(listeners) => {
+                let mut links = ring::lock();
+                let mut listeners = listeners.lock();
+                listeners.waits_for = None;
+                for wait in &listeners.waits {
+                    wait.unfollow(&mut links);
+                }
+            }
+        }
+    }
+
+    fn set_link(&self, links: &mut Links, from: &Place, to: &Place) -> Result<()> {
+        links.set(from, to)?;
+        if self.change(|word| (word & CLAIMED == 0).then_some(word | LINKED)).is_none() {
+            links.remove(from);
+        }
+        Ok(())
+    }
+
+    fn remove_link(&self, links: &mut Links, from: &Place) {
         // Who claims it meanwhile removes the link.
         let is_linked = |word: u8| word & (LINKED | CLAIMED) == LINKED;
-        ring::unlink(from, || self.change(|word| is_linked(word).then_some(word & !LINKED)).is_some());
+        if self.change(|word| is_linked(word).then_some(word & !LINKED)).is_some() {
+            links.remove(from);
+        }
     }
 
     /// Changes the word, and gives what it was; `None` if `to` refuses.
@@ -372,17 +452,25 @@ impl<T> Wait<T> {
     pub(crate) fn claim(&self, cause: Cause) -> Option<Phase> {
         let claimed = CLAIMED | (cause as u8) << CAUSE_SHIFT;
         let word = self.change(|word| (word & CLAIMED == 0).then_some(word | claimed))?;
-        if word & LINKED != 0 {
-            ring::unlink(self.linked.load(Ordering::SeqCst), || true);
+        if let (true, Waiter::Thread { from: Some(from), .. }) = (word & LINKED != 0, &self.waiter) {
+            ring::lock().remove(from);
         }
         Some(Phase::of(word))
     }
 
-    /// By the one who claimed: gives the result and wakes the thread.
+    /// By the one who claimed: gives the result and wakes who waits.
     pub(crate) fn finish(&self, result: Result<T>) {
         *self.result.lock() = Some(result);
         self.word.fetch_or(DONE, Ordering::SeqCst);
-        self.thread.unpark();
+        match &self.waiter {
+            Waiter::Thread { thread, .. } => thread.unpark(),
+            Waiter::Listeners(listeners) => {
+                let waits = std::mem::take(&mut listeners.lock().waits);
+                for wait in waits {
+                    wait.end(Cause::Answered, Ok(()));
+                }
+            }
+        }
     }
 
     /// Claims and finishes; false if somebody else has claimed.
@@ -409,15 +497,15 @@ impl<T> Wait<T> {
         self.word.load(Ordering::Acquire) & DONE != 0
     }
 
-    /// Blocks the thread that made it until it is done. At the deadline it is given up with the error that `late` makes;
-    /// if it was claimed first, the short rest is waited for. `awake` runs before each park, and parks only if it is false.
+    /// Blocks the thread that made it until it is done. At the deadline it runs `give_up`, which claims it; if it was claimed
+    /// first, the short rest is waited for. `awake` runs before each park, and parks only if it is false.
     pub(crate) fn block(
         &self,
         deadline: Deadline,
-        late: impl FnOnce(Phase) -> Error,
+        give_up: impl FnOnce(),
         mut awake: impl FnMut() -> bool,
     ) -> Result<T> {
-        let (mut deadline, mut late) = (deadline, Some(late));
+        let (mut deadline, mut give_up) = (deadline, Some(give_up));
         while !self.is_done() {
             if awake() {
                 continue;
@@ -427,9 +515,8 @@ impl<T> Wait<T> {
                 Some(left) if !left.is_zero() => park_timeout(left),
                 Some(_) => {
                     deadline = Deadline::Never;
-                    let claimed = self.claim(Cause::TimedOut);
-                    if let (Some(phase), Some(late)) = (claimed, late.take()) {
-                        self.finish(Err(late(phase)));
+                    if let Some(give_up) = give_up.take() {
+                        give_up();
                     }
                 }
             }
@@ -438,57 +525,53 @@ impl<T> Wait<T> {
     }
 }
 
-/// What a close can end, whatever result it waits for.
-pub(crate) trait Interrupt: Send + Sync {
-    /// Ends it because `name`, the peer that it acts as or runs on, closes.
-    fn interrupt(&self, name: &str);
-}
-
-impl<T: Send> Interrupt for Wait<T> {
-    fn interrupt(&self, name: &str) {
-        self.end(Cause::Closed, Err(Error::Closed { name: name.to_owned() }));
-    }
-}
-
-/// The waits that a close ends. One per peer, for those that act as it and those on its own thread.
-pub(crate) struct Waits(Mutex<WaitList>);
-
-struct WaitList {
-    closed: bool,
-    waits: Vec<Arc<dyn Interrupt>>,
-}
-
-impl Waits {
-    pub(crate) fn new() -> Waits {
-        Waits(Mutex::new(WaitList { closed: false, waits: Vec::new() }))
+/// Of a call that was started.
+impl<T: Clone> Wait<T> {
+    /// Its result, once it is done.
+    pub(crate) fn result(&self) -> Option<Result<T>> {
+        if self.is_done() { self.result.lock().clone() } else { None }
     }
 
-    /// Adds one, unless they are closed.
-    pub(crate) fn add(&self, wait: Arc<dyn Interrupt>) -> bool {
-        let mut list = self.0.lock();
-        let open = !list.closed;
-        if open {
-            list.waits.push(wait);
-        }
-        open
-    }
-
-    pub(crate) fn remove(&self, wait: &Arc<dyn Interrupt>) {
-        let mut list = self.0.lock();
-        if let Some(at) = list.waits.iter().position(|other| Arc::ptr_eq(other, wait)) {
-            list.waits.swap_remove(at);
-        }
-    }
-
-    /// Refuses all from now on and ends those there are.
-    pub(crate) fn close(&self, name: &str) {
-        let waits = {
-            let mut list = self.0.lock();
-            list.closed = true;
-            std::mem::take(&mut list.waits)
+    /// Registers a wait of the calling thread until it is done; then the caller looks whether it is. Fails with the names on
+    /// the ring that this would close.
+    pub(crate) fn listen(&self, wait: &Arc<Wait<()>>) -> Result<()> {
+        let Waiter::Listeners(listeners) = &self.waiter else {
+            return Err(Error::Internal("this call was not started".to_owned()));
         };
-        for wait in waits {
-            wait.interrupt(name);
+        let mut links = wait.from().map(|_| ring::lock());
+        let mut listeners = listeners.lock();
+        // One that has been claimed is about to be done, which ends the wait.
+        if let (Some(links), Some(to), true) = (&mut links, &listeners.waits_for, self.is_open()) {
+            wait.follow(links, to)?;
+        }
+        listeners.waits.push(Arc::clone(wait));
+        Ok(())
+    }
+
+    /// Takes out a wait that has ended before the call.
+    pub(crate) fn leave(&self, wait: &Arc<Wait<()>>) {
+        if let Waiter::Listeners(listeners) = &self.waiter {
+            listeners.lock().waits.retain(|other| !Arc::ptr_eq(other, wait));
+        }
+    }
+}
+
+/// Of a thread that waits for a call that was started: its link goes where the call waits.
+impl Wait<()> {
+    fn from(&self) -> Option<&Place> {
+        match &self.waiter {
+            Waiter::Thread { from, .. } => from.as_ref(),
+            Waiter::Listeners(_) => None,
+        }
+    }
+
+    fn follow(&self, links: &mut Links, to: &Place) -> Result<()> {
+        self.from().map_or(Ok(()), |from| self.set_link(links, from, to))
+    }
+
+    fn unfollow(&self, links: &mut Links) {
+        if let Some(from) = self.from() {
+            self.remove_link(links, from);
         }
     }
 }

@@ -18,7 +18,6 @@ use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
 use crate::post::{bury, end_kept, keep, open};
 use crate::shutdown;
 use crate::sync::{Arc, Mutex, Ordering};
-use crate::turn::Cause;
 use crate::unwind::{caught, drop_user_data};
 
 /// All that the peer's own thread does.
@@ -62,8 +61,8 @@ impl Worker {
             Some(Work::Operation(operation)) => {
                 worker.tell_notes(notes, after);
                 worker.operate(&operation, after);
-                core.desk.put_down().into_iter().for_each(|operation| after.release_operation(operation));
-                after.release_operation(operation);
+                core.desk.put_down().into_iter().for_each(|operation| after.release_call(operation));
+                after.release_call(operation);
             }
             Some(Work::Letter(letter)) if notes == 0 => worker.handle(letter, after),
             Some(Work::Letter(letter)) => {
@@ -239,7 +238,7 @@ impl Worker {
         });
         if self.core.system.limits.close_on_handler_failure {
             // What failed is told its failure, not the close that comes of it.
-            self.core.desk.put_down().into_iter().for_each(|operation| after.release_operation(operation));
+            self.core.desk.put_down().into_iter().for_each(|operation| after.release_call(operation));
             close::begin(&self.core, after);
         }
         Error::HandlerFailed { peer: self.core.name.to_string(), text }
@@ -294,16 +293,10 @@ impl Worker {
         drop(after);
         core.life.step(Stage::Closing, Stage::Ended);
         shutdown::left(&core);
-        if core.system.is_abandoned.load(Ordering::SeqCst) {
-            // Nobody is left to join this thread. If somebody has the handle all the same, he joins it.
-            let thread = core.life.ending.lock().thread.take();
-            if thread.is_some() {
-                return joined(&core);
-            }
-        }
-        let waits = std::mem::take(&mut core.life.ending.lock().waits);
-        for wait in waits {
-            wait.end(Cause::Answered, Ok(()));
+        core.life.ending.end();
+        // Nobody is left to join this thread. If somebody has the handle all the same, he joins it.
+        if core.system.is_abandoned.load(Ordering::SeqCst) && core.life.ending.detach() {
+            joined(&core);
         }
     }
 }

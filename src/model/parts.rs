@@ -2,22 +2,27 @@
 //! and the orderings of the words. Each model is as small as it can be; loom tries all that the memory model allows
 //! (at most `LOOM_MAX_PREEMPTIONS` preemptions, if that is set).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::deadline::Deadline;
 use crate::desk::{Desk, Waits};
+use crate::ending::Look;
 use crate::error::Error;
-use crate::mailbox::{Mailbox, NotSent, Parcel, Waiting};
+use crate::mailbox::{Mailbox, Parcel, Waiting};
 use crate::message::{Letter, Tell};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, JoinHandle, Ordering, ThreadBuilder, current_thread};
+use crate::timer::Timer;
 use crate::turn::{Cause, Entered, Pair, Turn, Wait};
+use crate::waits::Interrupt;
 
 fn start<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     ThreadBuilder::new().spawn(run).unwrap()
 }
 
-fn wait_out(wait: &Wait<()>) {
-    wait.block(Deadline::Never, |_| Error::TimedOut, || false).unwrap();
+fn wait_out<T>(wait: &Wait<T>) {
+    wait.block(Deadline::Never, || (), || false).unwrap();
 }
 
 fn tell() -> Letter {
@@ -103,8 +108,8 @@ fn who_waits_for_room_is_found_by_whoever_frees_it() {
         });
         match mailbox.try_send(tell()) {
             Ok(()) => {}
-            Err(NotSent::Full(Letter::Tell(tell))) => {
-                let parcel = Arc::new(Parcel::new(tell));
+            Err((_, Letter::Tell(tell))) => {
+                let parcel = Arc::new(Parcel::new(tell, Wait::new()));
                 assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
                 wait_out(&parcel.wait);
             }
@@ -126,7 +131,7 @@ fn who_waits_for_a_message_is_found_by_whoever_sends_it() {
         let wait = Arc::new(Wait::new());
         match mailbox.receive(Some(&wait)) {
             Ok(Some(_)) => {}
-            Ok(None) => drop(wait.block(Deadline::Never, |_| Error::TimedOut, || false).unwrap()),
+            Ok(None) => drop(wait.block(Deadline::Never, || (), || false).unwrap()),
             Err(_) => unreachable!(),
         }
         sender.join().unwrap();
@@ -230,8 +235,45 @@ fn a_wait_is_ended_by_one_and_wakes_its_thread() {
             let wait = Arc::clone(&wait);
             start(move || wait.end(Cause::Answered, Ok(result)).then_some(result))
         });
-        let result = wait.block(Deadline::Never, |_| Error::TimedOut, || false).unwrap();
+        let result = wait.block(Deadline::Never, || (), || false).unwrap();
         let ended: Vec<usize> = enders.into_iter().filter_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(ended, [result]);
+    });
+}
+
+#[test]
+fn who_waits_for_a_started_call_is_told_by_whoever_ends_it() {
+    loom::model(|| {
+        let call = Arc::new(Wait::of_started());
+        let ender = start({
+            let call = Arc::clone(&call);
+            move || assert!(call.end(Cause::Answered, Ok(7)))
+        });
+        let wait = Arc::new(Wait::new());
+        call.listen(&wait).unwrap();
+        if call.result().is_some() {
+            wait.end(Cause::Answered, Ok(()));
+        }
+        wait_out(&wait);
+        assert_eq!(call.result(), Some(Ok(7)));
+        ender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_deadline_that_is_put_in_is_seen_by_the_timers_thread() {
+    loom::model(|| {
+        let timer = Timer::new();
+        timer.start("kitchen").unwrap();
+        let wait = Arc::new(Wait::<()>::new());
+        let call: Arc<dyn Interrupt> = Arc::clone(&wait) as _;
+        timer.add(Deadline::after(Duration::from_secs(1)), Arc::downgrade(&call));
+        let late = wait.block(Deadline::Never, || (), || false);
+        assert_eq!(late, Err(Error::TimedOut));
+        timer.close();
+        let end = Arc::new(Wait::new());
+        if let Look::Wait = timer.ending().look(Some(&end)) {
+            wait_out(&end);
+        }
     });
 }

@@ -4,6 +4,7 @@
 //! with [`FOREVER`] there is none, and a lost wake-up is a deadlock. Handlers note what they see: what is asserted, is asserted
 //! by the model's own thread, since a handler's panic stays in its peer.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use shuttle::rand::{Rng, thread_rng};
@@ -12,7 +13,10 @@ use shuttle::sync::mpsc;
 use shuttle::{Config, MaxSteps, Runner};
 
 use crate::sync::{Arc, JoinHandle, ThreadBuilder};
-use crate::{Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSystem, Result};
+use crate::{
+    Bytes, Call, Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSystem, Resource,
+    Result,
+};
 
 const FOREVER: Duration = Duration::MAX;
 
@@ -94,6 +98,37 @@ impl<T: Clone + PartialEq> Notes<T> {
 /// What is held: from whom, and which version.
 fn held(peer: &Peer, name: &str) -> Option<(String, u64)> {
     peer.get(name).ok().map(|held| (held.origin().to_owned(), held.version()))
+}
+
+/// Makes a call in one of its two forms: waits in it, or starts it and waits for that, perhaps several times.
+fn make(peer: &Peer, call: Call<'_>, timeout: Duration) -> Result<Option<Resource>> {
+    if thread_rng().r#gen() {
+        return match call {
+            Call::Request { from, name } => peer.request(from, name, timeout).map(Some),
+            Call::RequestNewer { from, name, than } => peer.request_newer(from, name, than, timeout),
+            Call::Fetch { name } => peer.fetch(name, timeout).map(Some),
+            Call::Offer { to, name } => peer.offer(to, name, timeout).map(|()| None),
+            Call::Exchange { with, name } => peer.exchange(with, name, timeout).map(Some),
+            Call::Tell { to, kind, body } => peer.tell(to, kind, body, timeout).map(|()| None),
+            Call::Ask { to, kind, body } => peer.ask(to, kind, body, timeout).map(Some),
+        };
+    }
+    let pending = peer.start(call, timeout)?;
+    let mut wait = if thread_rng().r#gen() { SOON } else { FOREVER };
+    loop {
+        match pending.wait(wait) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => wait = FOREVER,
+        }
+    }
+}
+
+fn ask(peer: &Peer, to: &str, kind: &str, timeout: Duration) -> Result<Resource> {
+    make(peer, Call::Ask { to, kind, body: Bytes::new() }, timeout).map(Option::unwrap)
+}
+
+fn tell(peer: &Peer, to: &str, kind: &str, timeout: Duration) -> Result<()> {
+    make(peer, Call::Tell { to, kind, body: Bytes::new() }, timeout).map(|none| assert!(none.is_none()))
 }
 
 /// Returns when all that the peer was told before has been handled.
@@ -223,10 +258,10 @@ fn an_accepted_message_is_handled_or_a_dead_letter() {
         let (ada, carl) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("carl").unwrap());
         let tells = start(move || {
             let tells = [("t1", FOREVER), ("t2", SOON), ("t3", Duration::ZERO), ("t4", FOREVER)];
-            tells.map(|(kind, timeout)| (kind, ada.tell("bob", kind, "", timeout)))
+            tells.map(|(kind, timeout)| (kind, tell(&ada, "bob", kind, timeout)))
         });
         let asks = start(move || {
-            [("a1", SOON), ("a2", FOREVER)].map(|(kind, timeout)| (kind, carl.ask("bob", kind, "", timeout)))
+            [("a1", SOON), ("a2", FOREVER)].map(|(kind, timeout)| (kind, ask(&carl, "bob", kind, timeout)))
         });
         if thread_rng().gen_bool(0.7) {
             assert_eq!(bob.close(FOREVER), Ok(Ended::Yes));
@@ -269,8 +304,8 @@ fn a_full_mailbox_lets_in_everybody_who_waits() {
         let threads = ["ada", "carl", "dora"].map(|name| {
             let peer = kitchen.spawn(name).unwrap();
             start(move || {
-                peer.tell("bob", name, "", FOREVER).unwrap();
-                let _ = peer.tell("bob", "soon", "", SOON);
+                tell(&peer, "bob", name, FOREVER).unwrap();
+                let _ = tell(&peer, "bob", "soon", SOON);
                 peer.request("bob", "bread", FOREVER).unwrap();
             })
         });
@@ -326,7 +361,7 @@ fn a_kept_message_is_answered_once() {
         let bob = kitchen.spawn_with("bob", options).unwrap();
         let ada = kitchen.spawn("ada").unwrap();
         let timeout = if thread_rng().r#gen() { FOREVER } else { SOON };
-        let ask = start(move || ada.ask("bob", "k", "", timeout).map(|_| ()));
+        let asker = start(move || ask(&ada, "bob", "k", timeout).map(|_| ()));
         let closer = start(move || assert_eq!(bob.close(FOREVER), Ok(Ended::Yes)));
         let repliers = [true, true, false].map(|replies| {
             let kept = Arc::clone(&kept);
@@ -346,7 +381,7 @@ fn a_kept_message_is_answered_once() {
         // Bob is closed: what he kept is all that there is.
         let letter = kept.lock().take();
         drop(letter);
-        match ask.join().unwrap() {
+        match asker.join().unwrap() {
             Ok(()) => assert_eq!(replies, 1),
             Err(error) => {
                 assert_eq!(replies, 0, "{error}");
@@ -374,7 +409,7 @@ fn an_ask_that_timed_out_is_never_begun_and_one_in_doubt_was() {
         kitchen.spawn_with("bob", options).unwrap();
         let asks = ["ada", "carl", "dora"].map(|name| {
             let peer = kitchen.spawn(name).unwrap();
-            start(move || peer.ask("bob", name, "", SOON))
+            start(move || ask(&peer, "bob", name, SOON))
         });
         let results = asks.map(|thread| thread.join().unwrap());
         assert_eq!(kitchen.shutdown(FOREVER).map(|report| report.ended), Ok(Ended::Yes));
@@ -414,13 +449,13 @@ fn an_operation_that_timed_out_has_changed_no_shelf() {
             }
         });
         for to in [&bob, &plain] {
-            let offered = ada.offer(to.name(), "soup", SOON);
+            let offered = make(&ada, Call::Offer { to: to.name(), name: "soup" }, SOON);
             settle(&ada, "bob");
             assert_eq!(held(to, "soup"), offered.is_ok().then(|| own.clone()).flatten(), "{offered:?}");
-            assert!(matches!(offered, Ok(()) | Err(Error::TimedOut)), "{offered:?}");
+            assert!(matches!(offered, Ok(None) | Err(Error::TimedOut)), "{offered:?}");
             let before = held(to, "bread");
             let before_ada = held(&ada, "bread");
-            let swapped = ada.exchange(to.name(), "bread", SOON);
+            let swapped = make(&ada, Call::Exchange { with: to.name(), name: "bread" }, SOON);
             settle(&ada, "bob");
             let expected = if swapped.is_ok() { (before_ada, before) } else { (before, before_ada) };
             assert_eq!((held(to, "bread"), held(&ada, "bread")), expected, "{swapped:?}");
@@ -446,7 +481,7 @@ fn looks_twice(changes: &Notes<&'static str>) -> PeerOptions {
             look(peer, &by_message, "under on_message");
             if message.kind() == "call" {
                 // While this waits, others may change the shelf; not before and not after.
-                let _ = peer.ask("cook", "taste", "", FOREVER);
+                let _ = ask(peer, "cook", "taste", FOREVER);
                 look(peer, &by_message, "after a call");
             }
             Ok(())
@@ -487,7 +522,7 @@ fn two_handlers_that_exchange_with_each_other_both_succeed() {
         let swaps_with = |other: &'static str| {
             let results = results.clone();
             PeerOptions::new().on_message(move |peer, _| {
-                results.add(peer.exchange(other, "soup", FOREVER).map(|_| ()));
+                results.add(make(peer, Call::Exchange { with: other, name: "soup" }, FOREVER).map(|_| ()));
                 Ok(())
             })
         };
@@ -549,7 +584,7 @@ fn calls_in_line_for_a_turn_are_all_done_by_whoever_frees_it() {
                 let _ = peer.try_tell("bob", "k", "");
                 peer.offer("bob", name, FOREVER).unwrap();
                 peer.share(name, "").unwrap();
-                peer.offer("bob", name, FOREVER).unwrap();
+                make(&peer, Call::Offer { to: "bob", name }, FOREVER).unwrap();
             })
         });
         join(threads);
@@ -614,7 +649,7 @@ fn a_fetch_goes_on_to_the_next_holder() {
             peer.share("soup", "").unwrap();
         }
         let closer = start(move || assert_eq!(dora.close(FOREVER), Ok(Ended::Yes)));
-        let fetched = ada.fetch("soup", FOREVER);
+        let fetched = make(&ada, Call::Fetch { name: "soup" }, FOREVER);
         closer.join().unwrap();
         assert!(fetched.is_ok(), "carl gives it: {fetched:?}");
     });
@@ -643,12 +678,12 @@ fn a_close_is_told_while_the_handler_still_runs() {
         ada.share("soup", "").unwrap();
         carl.tell("bob", "block", "", FOREVER).unwrap();
         let callers = [
-            start(move || drop(ada.offer("bob", "soup", FOREVER))),
+            start(move || drop(make(&ada, Call::Offer { to: "bob", name: "soup" }, FOREVER))),
             start(move || {
-                let _ = carl.tell("bob", "k", "", FOREVER);
-                let _ = carl.request("bob", "bread", FOREVER);
+                let _ = tell(&carl, "bob", "k", FOREVER);
+                let _ = make(&carl, Call::Request { from: "bob", name: "bread" }, FOREVER);
             }),
-            start(move || drop(dora.ask("bob", "k", "", FOREVER))),
+            start(move || drop(ask(&dora, "bob", "k", FOREVER))),
         ];
         // The one that they wait for, or those that they wait as.
         let closed = if thread_rng().r#gen() { std::slice::from_ref(&bob) } else { &peers[..] };
@@ -761,7 +796,7 @@ fn a_close_ends_what_waits_for_the_peer_and_what_it_waits_for() {
         let slow = || {
             PeerOptions::new().mailbox_messages_max(1).on_message(|peer, message| {
                 if message.kind() == "ask on" {
-                    let _ = peer.ask("carl", "k", "", FOREVER);
+                    let _ = ask(peer, "carl", "k", FOREVER);
                 }
                 Ok(())
             })
@@ -773,13 +808,13 @@ fn a_close_ends_what_waits_for_the_peer_and_what_it_waits_for() {
         ada.share("soup", "").unwrap();
         let callers = [
             start(move || {
-                let _ = ada.tell("bob", "ask on", "", FOREVER);
-                let _ = ada.offer("bob", "soup", FOREVER);
+                let _ = tell(&ada, "bob", "ask on", FOREVER);
+                let _ = make(&ada, Call::Offer { to: "bob", name: "soup" }, FOREVER);
             }),
             start(move || {
-                let _ = dora.tell("bob", "k", "", FOREVER);
-                let _ = dora.tell("bob", "k", "", FOREVER);
-                let _ = dora.ask("bob", "k", "", FOREVER);
+                let _ = tell(&dora, "bob", "k", FOREVER);
+                let _ = tell(&dora, "bob", "k", FOREVER);
+                let _ = ask(&dora, "bob", "k", FOREVER);
             }),
         ];
         let receiver = start({
@@ -837,9 +872,9 @@ fn a_shutdown_ends_every_call() {
                     Err(Error::NoSuchResource { .. } | Error::NoReply { .. }) => {}
                     Err(error) => panic!("{error}"),
                 };
-                documented(peer.tell(other, "k", "", FOREVER));
-                documented(peer.exchange(other, "soup", FOREVER).map(|_| ()));
-                documented(peer.ask(other, "k", "", FOREVER).map(|_| ()));
+                documented(tell(&peer, other, "k", FOREVER));
+                documented(make(&peer, Call::Exchange { with: other, name: "soup" }, FOREVER).map(|_| ()));
+                documented(ask(&peer, other, "k", FOREVER).map(|_| ()));
             })
         });
         assert_eq!(kitchen.shutdown(FOREVER).map(|report| report.ended), Ok(Ended::Yes));
@@ -852,7 +887,7 @@ fn a_shutdown_ends_every_call() {
 fn asks(to: &'static str, kind: &'static str, rings: &Notes<bool>) -> impl FnMut(&Peer) + Send + 'static {
     let rings = rings.clone();
     move |peer| {
-        let result = peer.ask(to, kind, "", FOREVER);
+        let result = ask(peer, to, kind, FOREVER);
         rings.add(matches!(result, Err(Error::Deadlock { .. })));
     }
 }
@@ -960,7 +995,8 @@ fn an_own_tell_closes_a_ring_or_is_over() {
         let ada = PeerOptions::new().on_message(move |peer, message| {
             if message.kind() == "go" {
                 peer.tell("bob", "first", "", FOREVER)?;
-                noted.add(matches!(peer.request("bob", "soup", FOREVER), Err(Error::Deadlock { .. })));
+                let requested = make(peer, Call::Request { from: "bob", name: "soup" }, FOREVER);
+                noted.add(matches!(requested, Err(Error::Deadlock { .. })));
             }
             Ok(message.reply("yes")?)
         });
@@ -993,7 +1029,7 @@ fn a_fetch_that_moves_on_in_a_handler_hangs_in_no_ring() {
             if message.kind() == "go" {
                 // The first holder is closed meanwhile: then it waits for the second's vote, which asks back.
                 let _ = peer.tell("first", "note", "", FOREVER);
-                peer.fetch("soup", FOREVER)?;
+                make(peer, Call::Fetch { name: "soup" }, FOREVER)?;
             }
             Ok(message.reply("yes").or_else(|error| if message.is_ask() { Err(error) } else { Ok(()) })?)
         });
@@ -1003,5 +1039,109 @@ fn a_fetch_that_moves_on_in_a_handler_hangs_in_no_ring() {
         carl.tell("ada", "go", "", FOREVER).unwrap();
         carl.ask("ada", "done?", "", FOREVER).unwrap();
         join([closing]);
+    });
+}
+
+#[test]
+fn a_started_call_ends_once_whoever_waits_and_whoever_cancels() {
+    explore(|kitchen| {
+        let begun = Notes::new();
+        let heard = begun.clone();
+        let options = PeerOptions::new().on_message(move |_, message| {
+            heard.add(());
+            pause();
+            Ok(message.reply("yes").or_else(|error| if error == Error::Canceled { Ok(()) } else { Err(error) })?)
+        });
+        kitchen.spawn_with("bob", options).unwrap();
+        let ada = kitchen.spawn("ada").unwrap();
+        let timeout = if thread_rng().r#gen() { FOREVER } else { SOON };
+        let pending = ada.start(Call::Ask { to: "bob", kind: "k", body: Bytes::new() }, timeout).unwrap();
+        let pending = Arc::new(pending);
+        let waiters = [FOREVER, SOON].map(|timeout| {
+            let pending = Arc::clone(&pending);
+            start(move || pending.wait(timeout))
+        });
+        let is_canceled = thread_rng().r#gen();
+        if is_canceled {
+            pending.cancel();
+        }
+        let seen = waiters.map(|thread| thread.join().unwrap().map_ok(|answer| answer.is_some()));
+        let Poll::Ready(result) = pending.wait(Duration::ZERO) else { panic!("it was waited for") };
+        assert_eq!(seen[0], Poll::Ready(result.clone().map(|answer| answer.is_some())));
+        assert!(seen[1].is_pending() || seen[1] == seen[0]);
+        drop(pending);
+        settle(&ada, "bob");
+        let begun = begun.all().len() - 1;
+        match result {
+            Ok(answer) => assert_eq!((answer.unwrap().bytes(), begun), (&b"yes"[..], 1)),
+            Err(Error::OutcomeUnknown { .. }) => assert_eq!((timeout, begun), (SOON, 1)),
+            Err(Error::TimedOut) => assert_eq!((timeout, begun), (SOON, 0)),
+            Err(Error::Canceled) => assert!(is_canceled && begun <= 1),
+            Err(error) => panic!("{error}"),
+        }
+    });
+}
+
+#[test]
+fn a_started_call_that_is_dropped_leaves_nothing_behind() {
+    explore(|kitchen| {
+        let options = PeerOptions::new().mailbox_messages_max(1).on_message(|_, _| Ok(())).on_request(|_, _, _| Ok(()));
+        let bob = kitchen.spawn_with("bob", options).unwrap();
+        bob.share("bread", "").unwrap();
+        let ada = kitchen.spawn("ada").unwrap();
+        let timeout = if thread_rng().r#gen() { FOREVER } else { SOON };
+        let calls = [
+            Call::Tell { to: "bob", kind: "a", body: Bytes::new() },
+            Call::Tell { to: "bob", kind: "b", body: Bytes::new() },
+            Call::Request { from: "bob", name: "bread" },
+            Call::Ask { to: "bob", kind: "c", body: Bytes::new() },
+        ];
+        let pendings = calls.map(|call| ada.start(call, timeout).unwrap());
+        pause();
+        drop(pendings);
+        // The line for room, the desk and the mailbox are as if there had been nothing.
+        tell(&ada, "bob", "last", FOREVER).unwrap();
+        make(&ada, Call::Request { from: "bob", name: "bread" }, FOREVER).unwrap();
+        settle(&ada, "bob");
+    });
+}
+
+#[test]
+fn a_started_call_to_the_own_peer_waits_for_the_handlers_return() {
+    explore(|kitchen| {
+        let results = Notes::new();
+        let (noted, kept) = (results.clone(), Arc::new(parking_lot::Mutex::new(None)));
+        let keep = Arc::clone(&kept);
+        let options = PeerOptions::new().on_message(move |peer, message| {
+            if message.kind() == "go" {
+                let pending = peer.start(Call::Ask { to: "ada", kind: "me", body: Bytes::new() }, FOREVER)?;
+                noted.add(matches!(pending.wait(FOREVER), Poll::Ready(Err(Error::Deadlock { .. }))));
+                noted.add(pending.wait(Duration::ZERO).is_pending());
+                *keep.lock() = Some(pending);
+                return Ok(());
+            }
+            Ok(message.reply("yes")?)
+        });
+        kitchen.spawn_with("ada", options).unwrap();
+        let carl = kitchen.spawn("carl").unwrap();
+        carl.tell("ada", "go", "", FOREVER).unwrap();
+        settle(&carl, "ada");
+        let pending = kept.lock().take().unwrap();
+        assert!(matches!(pending.wait(FOREVER), Poll::Ready(Ok(Some(_)))));
+        assert_eq!(results.all(), [true, true]);
+    });
+}
+
+#[test]
+fn a_started_call_that_nobody_answers_ends_at_its_deadline() {
+    explore(|kitchen| {
+        // An inbox that nobody reads.
+        kitchen.spawn("carl").unwrap();
+        let ada = kitchen.spawn("ada").unwrap();
+        for _ in 0..2 {
+            let pending = ada.start(Call::Ask { to: "carl", kind: "k", body: Bytes::new() }, SOON).unwrap();
+            pause();
+            assert!(matches!(pending.wait(FOREVER), Poll::Ready(Err(Error::TimedOut))));
+        }
     });
 }

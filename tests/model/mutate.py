@@ -41,15 +41,14 @@ MUTATIONS = [
         [
             (
                 "src/turn.rs",
-                "        if word & LINKED != 0 {\n            ring::unlink(self.linked.load(Ordering::SeqCst), || true);\n        }\n"
-                "        Some(Phase::of(word))",
-                "        Some(Phase::of(word))",
+                "            ring::lock().remove(from);\n        }\n        Some(Phase::of(word))",
+                "            let _ = from;\n        }\n        Some(Phase::of(word))",
             ),
             (
                 "src/turn.rs",
                 "        self.result.lock().take().unwrap_or_else(",
-                "        if self.word.load(Ordering::SeqCst) & LINKED != 0 {\n"
-                "            ring::unlink(self.linked.load(Ordering::SeqCst), || true);\n        }\n"
+                "        if let Waiter::Thread { from: Some(from), .. } = &self.waiter {\n"
+                "            ring::lock().remove(from);\n        }\n"
                 "        self.result.lock().take().unwrap_or_else(",
             ),
         ],
@@ -67,6 +66,43 @@ MUTATIONS = [
         "shuttle",
         "of_two_handlers_that_ask_each_other_at_most_one_is_refused_and_nobody_hangs",
         [("src/ring.rs", "        if place.key == from.key {", "        if false && place.key == from.key {")],
+    ),
+    # Calls that are started and waited for apart.
+    Mutation(
+        "listen_without_link",
+        "who waits for a started call is no link",
+        "shuttle",
+        "of_two_handlers_that_ask_each_other_at_most_one_is_refused_and_nobody_hangs",
+        [("src/turn.rs", "            wait.follow(links, to)?;\n", "            let _ = (links, to);\n")],
+    ),
+    Mutation(
+        "links_stay_behind",
+        "a started call that moves on to another peer does not move the links of those who wait for it",
+        "shuttle",
+        "a_fetch_that_moves_on_in_a_handler_hangs_in_no_ring",
+        [("src/turn.rs", "listeners.waits.retain(|wait| match wait.follow(&mut links, to) {", "let _ = &mut links;\n                listeners.waits.retain(|_wait| match Ok(()) {"),
+         ("src/turn.rs", "                        rung.push((Arc::clone(wait), ring));\n", "                        rung.push((Arc::clone(_wait), ring));\n")],
+    ),
+    Mutation(
+        "links_over_a_kept_message",
+        "who waits for a started ask stays linked when its message is kept",
+        "shuttle",
+        "a_message_that_was_kept_closes_no_ring",
+        [("src/turn.rs", "                listeners.waits_for = None;\n                for wait in &listeners.waits {", "                listeners.waits_for = None;\n                for wait in &listeners.waits[..0] {")],
+    ),
+    Mutation(
+        "listen_without_looking_again",
+        "who waits for a started call registers and does not look again",
+        "shuttle",
+        "a_started_call_ends_once_whoever_waits_and_whoever_cancels",
+        [("src/pending.rs", "        if call.result().is_some() {\n            // Unless", "        if false {\n            // Unless")],
+    ),
+    Mutation(
+        "timer_unheard",
+        "a deadline is put in and the timer's thread is not unparked",
+        "loom",
+        "a_deadline_that_is_put_in_is_seen_by_the_timers_thread",
+        [("src/timer.rs", "        if let (true, Some(thread)) = (is_first, &state.thread) {\n            thread.unpark();", "        if let (true, Some(thread)) = (is_first, &state.thread) {\n            let _ = thread;")],
     ),
     # Rules that were tried when the protocol was made, and found wrong.
     Mutation(
@@ -288,7 +324,7 @@ MUTATIONS = [
         "a wait as a peer that has closed is registered, and ended by nobody",
         "shuttle",
         "a_close_is_told_while_the_handler_still_runs",
-        [("src/turn.rs", "        let open = !list.closed;\n", "        let open = true;\n")],
+        [("src/waits.rs", "        if list.closed {\n            return None;\n        }\n", "")],
     ),
     Mutation(
         "end_with_letters_on_their_way",

@@ -1,0 +1,97 @@
+//! The end of a thread of the library's own: who waits for it, and who joins it. Its lock is a leaf.
+//!
+//! It runs → it has ended, said by the thread as its last act → it is joined, by whoever comes first after that.
+
+use crate::sync::{Arc, JoinHandle, Mutex, current_thread};
+use crate::turn::{Cause, Wait};
+
+#[derive(Default)]
+pub(crate) struct Ending(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    thread: Option<JoinHandle<()>>,
+    stage: Stage,
+    /// Who waits for the end, and then for the join.
+    waits: Vec<Arc<Wait<()>>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    None,
+    Running,
+    Ended,
+    Joined,
+}
+
+/// What there is to do for one who waits for an end.
+pub(crate) enum Look {
+    /// There was no thread, or it has been joined.
+    Over,
+    /// The thread has ended and is the caller's to join.
+    Join(JoinHandle<()>),
+    /// The caller is that thread, in a destructor of a user's: it cannot wait for itself.
+    Itself,
+    /// It runs, or somebody joins it.
+    Wait,
+}
+
+impl Ending {
+    /// Notes the thread that has been made.
+    pub(crate) fn begin(&self, thread: JoinHandle<()>) {
+        let mut state = self.0.lock();
+        state.thread = Some(thread);
+        if state.stage == Stage::None {
+            state.stage = Stage::Running;
+        }
+    }
+
+    /// Looks what there is to do, and registers `wait` if it is to wait.
+    pub(crate) fn look(&self, wait: Option<&Arc<Wait<()>>>) -> Look {
+        let mut state = self.0.lock();
+        let is_itself = |thread: &JoinHandle<()>| thread.thread().id() == current_thread().id();
+        match (state.stage, &state.thread) {
+            (Stage::None | Stage::Joined, _) => return Look::Over,
+            (_, Some(thread)) if is_itself(thread) => return Look::Itself,
+            (Stage::Ended, Some(_)) => {}
+            (Stage::Running | Stage::Ended, _) => {
+                state.waits.extend(wait.cloned());
+                return Look::Wait;
+            }
+        }
+        state.thread.take().map_or(Look::Wait, Look::Join)
+    }
+
+    pub(crate) fn leave(&self, wait: &Arc<Wait<()>>) {
+        self.0.lock().waits.retain(|other| !Arc::ptr_eq(other, wait));
+    }
+
+    /// By the thread itself, last of all.
+    pub(crate) fn end(&self) {
+        self.step(Stage::Ended);
+    }
+
+    /// By whoever has joined it.
+    pub(crate) fn joined(&self) {
+        self.step(Stage::Joined);
+    }
+
+    /// By the thread itself, when nobody is left to join it: false if somebody does.
+    pub(crate) fn detach(&self) -> bool {
+        let thread = self.0.lock().thread.take();
+        thread.is_some()
+    }
+
+    /// Tells those who wait to look again.
+    fn step(&self, to: Stage) {
+        let waits = {
+            let mut state = self.0.lock();
+            state.stage = to;
+            std::mem::take(&mut state.waits)
+        };
+        for wait in waits {
+            wait.end(Cause::Answered, Ok(()));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The calls that a close ends: one list per peer, of those that act as it and of those that wait on its own thread. And in
+//! general, what can end a call before it is done, whatever it waits for.
+
+use std::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::sync::{Arc, Mutex};
+use crate::turn::{Cause, Phase, Wait};
+use crate::unwind::drop_user_data;
+
+/// Why a call is given up before it is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Why<'a> {
+    /// Its deadline has passed.
+    Late,
+    /// The peer of this name, which it acts as or on whose thread it waits, has closed.
+    Closed(&'a str),
+    /// Its caller has no use for it any more.
+    Canceled,
+}
+
+impl Why<'_> {
+    pub(crate) fn cause(self) -> Cause {
+        match self {
+            Why::Late => Cause::TimedOut,
+            Why::Closed(_) => Cause::Closed,
+            Why::Canceled => Cause::Canceled,
+        }
+    }
+
+    /// What the caller is told; `late` makes the error of a deadline.
+    pub(crate) fn error(self, late: impl FnOnce() -> Error) -> Error {
+        match self {
+            Why::Late => late(),
+            Why::Closed(name) => Error::Closed { name: name.to_owned() },
+            Why::Canceled => Error::Canceled,
+        }
+    }
+}
+
+/// A call that waits.
+pub(crate) trait Interrupt: Send + Sync {
+    /// Ends it, unless it has ended: takes it out of where it waits, and then tells who waits for it why.
+    fn give_up(&self, why: Why<'_>);
+}
+
+/// One that the thread that made it takes out of where it waits.
+impl<T: Send> Interrupt for Wait<T> {
+    fn give_up(&self, why: Why<'_>) {
+        give_up(self, why, |_| Error::TimedOut, |_| {});
+    }
+}
+
+/// Gives a call up by its wait; `late` makes the error of a deadline, `leave` takes it out of where it waits.
+pub(crate) fn give_up<T>(
+    wait: &Wait<T>,
+    why: Why<'_>,
+    late: impl FnOnce(Phase) -> Error,
+    leave: impl FnOnce(Phase),
+) -> Option<Phase> {
+    let phase = wait.claim(why.cause())?;
+    leave(phase);
+    wait.finish(Err(why.error(|| late(phase))));
+    Some(phase)
+}
+
+pub(crate) struct Waits(Mutex<List>);
+
+struct List {
+    closed: bool,
+    next: u64,
+    calls: BTreeMap<u64, Arc<dyn Interrupt>>,
+}
+
+impl Waits {
+    pub(crate) fn new() -> Waits {
+        Waits(Mutex::new(List { closed: false, next: 0, calls: BTreeMap::new() }))
+    }
+
+    /// Adds a call, and gives the number to remove it by; `None` if they are closed.
+    pub(crate) fn add(&self, call: Arc<dyn Interrupt>) -> Option<u64> {
+        let mut list = self.0.lock();
+        if list.closed {
+            return None;
+        }
+        let number = list.next;
+        list.next += 1;
+        list.calls.insert(number, call);
+        Some(number)
+    }
+
+    pub(crate) fn remove(&self, number: u64) {
+        // It is dropped after the lock: it may be the last reference to what it offered.
+        let removed = self.0.lock().calls.remove(&number);
+        drop(removed);
+    }
+
+    /// Refuses all from now on and ends those there are.
+    pub(crate) fn close(&self, name: &str) {
+        let calls = {
+            let mut list = self.0.lock();
+            list.closed = true;
+            std::mem::take(&mut list.calls)
+        };
+        for call in calls.into_values() {
+            call.give_up(Why::Closed(name));
+            // Its caller may have let go of it meanwhile.
+            drop_user_data(call);
+        }
+    }
+}
