@@ -57,7 +57,7 @@
 #define POTLUCK_DEFERRED 2
 
 /**
- * From on_message: the message is kept, to be answered and released later.
+ * From on_message: the message is kept, to be answered and released later. Of a call that was started: it is not done yet.
  */
 #define POTLUCK_PENDING 3
 
@@ -265,6 +265,36 @@
  * The reader fell behind here: it missed `size` events.
  */
 #define POTLUCK_EVENT_MISSED 8
+
+/**
+ * `potluck_peer_request`, or with `than` set `potluck_peer_request_newer`.
+ */
+#define POTLUCK_CALL_REQUEST 1
+
+/**
+ * `potluck_peer_fetch`.
+ */
+#define POTLUCK_CALL_FETCH 2
+
+/**
+ * `potluck_peer_offer`.
+ */
+#define POTLUCK_CALL_OFFER 3
+
+/**
+ * `potluck_peer_exchange`.
+ */
+#define POTLUCK_CALL_EXCHANGE 4
+
+/**
+ * `potluck_peer_tell`.
+ */
+#define POTLUCK_CALL_TELL 5
+
+/**
+ * `potluck_peer_ask`.
+ */
+#define POTLUCK_CALL_ASK 6
 
 /**
  * The result of every call. 0 is OK, 1 to 9 are outcomes that are no failures, from 10 on it failed.
@@ -572,6 +602,59 @@ typedef struct potluck_peer_options_t {
    */
   uint64_t shelf_bytes_max;
 } potluck_peer_options_t;
+
+/**
+ * A call with another peer, for `potluck_peer_start`. What a call has no use for must be 0.
+ */
+typedef struct potluck_call_t {
+  /**
+   * sizeof(potluck_call_t).
+   */
+  size_t struct_size;
+  /**
+   * Which one: POTLUCK_CALL_...
+   */
+  uint32_t verb;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The other peer: from, to or with. Not of FETCH.
+   */
+  const char *to;
+  /**
+   * The resource; of TELL and ASK the kind of the message.
+   */
+  const char *name;
+  /**
+   * The body, of TELL and ASK; NULL only with data_len 0. It is copied.
+   */
+  const uint8_t *data;
+  /**
+   * How many bytes.
+   */
+  size_t data_len;
+  /**
+   * Of REQUEST: id 0, or the resource that must be older.
+   */
+  struct potluck_resource_t than;
+  /**
+   * The timeout of the call itself: -1 for ever.
+   */
+  int64_t timeout_ms;
+} potluck_call_t;
+
+/**
+ * A call that was started by `potluck_peer_start`: owns one reference, to be released once with `potluck_pending_release`. Outlives
+ * its peer and system. May be used from several threads.
+ */
+typedef struct potluck_pending_t {
+  /**
+   * 0 is none.
+   */
+  uint64_t id;
+} potluck_pending_t;
 
 /**
  * What there is to know of a resource.
@@ -1027,6 +1110,40 @@ potluck_status_t potluck_peer_ask(struct potluck_peer_t peer,
 potluck_status_t potluck_peer_receive(struct potluck_peer_t peer,
                                       int64_t timeout_ms,
                                       struct potluck_message_t *out_message);
+
+/**
+ * Makes a call as this peer without waiting for its end: `potluck_pending_wait` does that, as often as it takes. At its own deadline
+ * it ends as the blocking call would. A callback may start any call, also one to its own peer, which then waits for the
+ * callback's return. Does not block. Release `*out_pending`.
+ *
+ * OK: it is done, `potluck_pending_wait` gives the result. PENDING: it goes on. INVALID_ARGUMENT (also for out_pending NULL,
+ * and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call that can be
+ * said at once: then nothing has happened and there is nothing to release.
+ */
+potluck_status_t potluck_peer_start(struct potluck_peer_t peer,
+                                    const struct potluck_call_t *call,
+                                    struct potluck_pending_t *out_pending);
+
+/**
+ * Waits up to `timeout_ms` for the end of a call, and gives its result. May be repeated, also when it is done: each gives the
+ * resource anew. Release `*out_result`.
+ *
+ * PENDING: it goes on. OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. CANCELED: it was
+ * released meanwhile. Otherwise the error of the call. Besides, of this wait alone while the call goes on: DEADLOCK, if the
+ * call waits for a callback and so waiting for it in this one would close a ring; CLOSED, if the peer whose callback waits
+ * here is closed. With timeout 0 it tells whether the call is done. INVALID_HANDLE, INVALID_ARGUMENT, LIMIT_REACHED (ids).
+ */
+potluck_status_t potluck_pending_wait(struct potluck_pending_t pending,
+                                      int64_t timeout_ms,
+                                      struct potluck_resource_t *out_result);
+
+/**
+ * Releases a call. If it is not done, it is given up: it has then not taken effect and never will, but the callback of an ask may have
+ * begun; whoever waits for it gets CANCELED. Does not block; from any thread.
+ *
+ * OK, INVALID_HANDLE.
+ */
+potluck_status_t potluck_pending_release(struct potluck_pending_t pending);
 
 /**
  * The bytes of a resource, without a copy: valid until the resource is released. Does not block.

@@ -36,6 +36,7 @@ pub(super) enum Kind {
     Resource = 4,
     Message = 5,
     List = 6,
+    Pending = 7,
 }
 
 impl Kind {
@@ -47,6 +48,7 @@ impl Kind {
             4 => "a resource",
             5 => "a message",
             6 => "a list",
+            7 => "a pending call",
             _ => "nothing",
         }
     }

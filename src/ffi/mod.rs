@@ -28,6 +28,8 @@ pub mod callback;
 
 pub mod peer;
 
+pub mod pending;
+
 pub mod resource;
 
 pub mod message;

@@ -75,7 +75,7 @@ impl Table<Peer> {
     }
 }
 
-fn find(peer: potluck_peer_t) -> Result<Peer> {
+pub(super) fn find(peer: potluck_peer_t) -> Result<Peer> {
     PEERS.get_named(peer.id)
 }
 

@@ -11,7 +11,7 @@ pub const POTLUCK_OK: i32 = 0;
 pub const POTLUCK_NOT_NEWER: i32 = 1;
 /// Close or shutdown from a handler: it takes effect when the handler returns.
 pub const POTLUCK_DEFERRED: i32 = 2;
-/// From on_message: the message is kept, to be answered and released later.
+/// From on_message: the message is kept, to be answered and released later. Of a call that was started: it is not done yet.
 pub const POTLUCK_PENDING: i32 = 3;
 /// Close or shutdown: the deadline passed, the end goes on by itself; call again to go on waiting.
 pub const POTLUCK_STILL_RUNNING: i32 = 4;

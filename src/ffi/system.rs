@@ -14,6 +14,7 @@ use super::list::{self, LISTS, potluck_list_t};
 use super::message::MESSAGES;
 use super::output;
 use super::peer::PEERS;
+use super::pending::PENDINGS;
 use super::resource::{self, RESOURCES, potluck_resource_t};
 use super::status::{POTLUCK_DEFERRED, POTLUCK_OK, POTLUCK_STILL_RUNNING, potluck_status_t};
 use crate::{Ended, Error, PeerSystem, Result, SystemOptions};
@@ -345,6 +346,7 @@ pub unsafe extern "C" fn potluck_system_snapshot(
             ("resources", RESOURCES.live()),
             ("messages", MESSAGES.live()),
             ("lists", LISTS.live()),
+            ("pending", PENDINGS.live()),
         ];
         snapshot.handles.extend(live.map(|(kind, live)| (kind.to_owned(), live)));
         // SAFETY: as above.
