@@ -64,7 +64,7 @@ $(VENV)/ready: python/requirements-test.txt | need-python
 
 SOAK_MINUTES ?= 10
 soak: need-rust
-	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --release --test behaviour stress -- --nocapture
+	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --release --test conformance stress -- --nocapture
 
 bench: need-rust
 	$(CARGO) bench --bench request

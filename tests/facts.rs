@@ -73,18 +73,51 @@ fn a_missing_tool_is_a_message_that_names_it() {
     }
 }
 
+/// The files of the conformance suite, each with the path of its module.
+fn modules(folder: &Path, path: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder of the suite") {
+        let entry = entry.expect("an entry of it").path();
+        let name = entry.file_stem().expect("it has a name").to_string_lossy();
+        if entry.is_dir() {
+            found.extend(modules(&entry, &format!("{path}{name}::")));
+        } else if !["main", "support"].contains(&&*name) {
+            found.push((format!("{path}{name}"), fs::read_to_string(&entry).expect("a text")));
+        }
+    }
+    found
+}
+
 #[test]
 fn every_test_that_the_promises_name_is_there() {
     let promises = read("docs/promises.md");
-    let mut count = 0;
-    for name in promises.split('`').skip(1).step_by(2) {
-        let Some((module, test)) = name.split_once("::") else { continue };
-        if module == "module" {
-            continue;
+    let modules = modules(&Path::new(ROOT).join("tests/conformance"), "");
+    let (mut tests, mut named) = (0, std::collections::BTreeSet::new());
+    for (before, name) in promises.lines().filter(|line| line.starts_with("| ")).flat_map(quoted) {
+        let is_in = |(module, _): &&(String, String)| module == name || module.starts_with(&format!("{name}::"));
+        if before.ends_with("all of ") {
+            named.extend(modules.iter().filter(is_in).map(|(module, _)| module));
+            assert!(modules.iter().any(|it| is_in(&it)), "no module {name}");
+        } else if let Some((module, test)) = name.rsplit_once("::") {
+            let (module, source) = modules.iter().find(|it| it.0 == module).unwrap_or_else(|| panic!("no {name}"));
+            assert!(source.contains(&format!("#[test]\nfn {test}()")), "no {name}");
+            named.insert(module);
+            tests += 1;
+        } else if name.contains('/') {
+            assert!(Path::new(ROOT).join(name).exists(), "no {name}");
         }
-        let source = read(&format!("tests/behaviour/{module}.rs"));
-        assert!(source.contains(&format!("#[test]\nfn {test}()")), "{name}");
-        count += 1;
     }
-    assert!(count > 40, "{count}");
+    assert!(tests > 40, "{tests}");
+    let main = read("tests/conformance/main.rs");
+    for (module, _) in &modules {
+        assert!(named.contains(module), "docs/promises.md names nothing of {module}");
+        let name = module.rsplit("::").next().expect("the last part");
+        assert!(main.contains(&format!("mod {name};")), "tests/conformance/main.rs leaves {module} out");
+    }
+}
+
+/// What stands in backquotes, each with what is before it.
+fn quoted(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut parts = line.split('`');
+    std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
 }

@@ -398,7 +398,7 @@ MUTATIONS = [
 NOT_SHOWN = """\
 a link for own tells set   the thread that finishes them moves the call on to its end before it runs another handler, so the link that
 without looking again      is too late is gone before anybody could walk along it
-links kept by peer, and     a host thread that acts as the peer would close a ring; the behaviour tests show it, in one run
+links kept by peer, and     a host thread that acts as the peer would close a ring; the conformance tests show it, in one run
 room a link only if its
 peer waits already
 "nothing unfinished        in place of the record per pair: it waits for more than it must, which breaks no promise until a ring

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use potluck::{Ended, Error, Event, EventReader, Peer, PeerSystem};
+use potluck::{Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSystem, SystemOptions};
 
 /// How long anything may take before a test fails.
 pub(crate) const LONG: Duration = Duration::from_secs(10);
@@ -21,20 +21,43 @@ pub(crate) const PATIENT: Duration = Duration::from_millis(500);
 /// Does not wait.
 pub(crate) const NOW: Duration = Duration::ZERO;
 
+/// What a test gets as its system. Whoever runs the suite on peers of two processes puts two joined systems in its place.
+pub(crate) type Kitchen = PeerSystem;
+
 /// A system.
-pub(crate) fn kitchen() -> PeerSystem {
-    PeerSystem::open("kitchen").unwrap()
+pub(crate) fn kitchen() -> Kitchen {
+    kitchen_named("kitchen")
+}
+
+/// A system of a name of its own.
+pub(crate) fn kitchen_named(name: &str) -> Kitchen {
+    PeerSystem::open(name).unwrap()
+}
+
+/// A system with options.
+pub(crate) fn kitchen_with(options: SystemOptions) -> Kitchen {
+    PeerSystem::open_with("kitchen", options).unwrap()
 }
 
 /// A system with two peers that have no handlers.
-pub(crate) fn ada_and_bob() -> (PeerSystem, Peer, Peer) {
+pub(crate) fn ada_and_bob() -> (Kitchen, Peer, Peer) {
     let kitchen = kitchen();
     let (ada, bob) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("bob").unwrap());
     (kitchen, ada, bob)
 }
 
+/// A system with an ada that runs `handler`, and a bob.
+pub(crate) fn kitchen_of(
+    handler: impl FnMut(&Peer, &Message) -> Result<(), HandlerError> + Send + 'static,
+) -> (Kitchen, Peer, Peer) {
+    let kitchen = kitchen();
+    let ada = kitchen.spawn_with("ada", PeerOptions::new().on_message(handler)).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    (kitchen, ada, bob)
+}
+
 /// Shuts a system down and says how it went.
-pub(crate) fn shut_down(system: &PeerSystem, timeout: Duration) -> potluck::Result<Ended> {
+pub(crate) fn shut_down(system: &Kitchen, timeout: Duration) -> potluck::Result<Ended> {
     system.shutdown(timeout).map(|report| report.ended)
 }
 

@@ -1,8 +1,8 @@
 //! A share that is done only if what is held is what the caller thinks.
 
-use potluck::{Error, PeerOptions, PeerSystem, Result, SystemOptions};
+use potluck::{Error, PeerOptions, Result, SystemOptions};
 
-use crate::support::{LONG, NOW, ada_and_bob, closed, drain, host, kitchen};
+use crate::support::{LONG, NOW, ada_and_bob, closed, drain, host, kitchen, kitchen_with};
 
 fn conflict(current: u64) -> Error {
     Error::VersionConflict { current }
@@ -105,7 +105,7 @@ fn an_answer_to_an_ask_is_held_by_nobody() {
 
 #[test]
 fn what_does_not_fit_is_told_after_what_is_not_expected() {
-    let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().resource_bytes_max(8)).unwrap();
+    let kitchen = kitchen_with(SystemOptions::new().resource_bytes_max(8));
     let ada = kitchen.spawn_with("ada", PeerOptions::new().shelf_bytes_max(4)).unwrap();
     let first = ada.share_if("soup", "leek", None).unwrap();
     assert_eq!(ada.share_if("soup", "tomato", None).unwrap_err(), conflict(1));

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
-use potluck::{Ended, Event, PeerOptions, PeerSystem, SystemOptions};
+use potluck::{Ended, Event, PeerOptions, SystemOptions};
 
-use crate::support::{LONG, NOW, drain, kitchen, next, shut_down};
+use crate::support::{LONG, NOW, drain, kitchen, kitchen_with, next, shut_down};
 
 /// The tasks of this process whose name begins with `prefix`. A name has at most 15 bytes, `potluck:` included.
 fn tasks(prefix: &str) -> Vec<PathBuf> {
@@ -99,7 +99,7 @@ fn a_request_for_256_mib_copies_nothing() {
 #[test]
 fn a_thousand_peers_mingle_a_hundred_rounds_and_nothing_is_left() {
     const PEERS: usize = 1_000;
-    let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().drop_timeout(LONG)).unwrap();
+    let kitchen = kitchen_with(SystemOptions::new().drop_timeout(LONG));
     for number in 0..PEERS {
         kitchen.spawn(&format!("mgl{number:04}")).unwrap().share("soup", number.to_string()).unwrap();
     }

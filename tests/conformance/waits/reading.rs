@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::Barrier;
 
 use crossbeam_channel::unbounded;
-use potluck::{Error, Message, Peer, PeerOptions, PeerSystem};
+use potluck::{Error, Message, Peer, PeerOptions};
 
-use crate::support::{Gate, Host, LONG, NOW, SHORT, drain, host, kitchen, next, no_such_resource};
+use crate::support::{Gate, Host, Kitchen, LONG, NOW, SHORT, drain, host, kitchen, next, no_such_resource};
 
 /// A system with an ada whose handler stands at the gate and who holds `soup` and `bread`, and a bob who holds `bread`.
-fn busy_ada() -> (PeerSystem, Peer, Peer, Gate) {
+fn busy_ada() -> (Kitchen, Peer, Peer, Gate) {
     let kitchen = kitchen();
     let gate = Gate::new();
     let held = gate.clone();
@@ -261,32 +261,4 @@ fn operations_that_wait_for_a_turn_are_done_in_the_order_of_arrival() {
         })
         .collect();
     assert_eq!(from, ["bob", "eve"]);
-}
-
-#[test]
-fn an_operation_given_up_while_its_handler_thinks_changes_nothing() {
-    let kitchen = kitchen();
-    let gate = Gate::new();
-    let held = gate.clone();
-    let vote = move |_: &Peer, _: &str| {
-        held.pass();
-        Ok(())
-    };
-    let (on_request, on_offer) = (vote.clone(), vote);
-    let options = PeerOptions::new()
-        .on_request(move |ada, by, _| on_request(ada, by))
-        .on_offer(move |ada, from, _| on_offer(ada, from));
-    let ada = kitchen.spawn_with("ada", options).unwrap();
-    let bob = kitchen.spawn("bob").unwrap();
-    ada.share("soup", "tomato").unwrap();
-    bob.share("soup", "leek").unwrap();
-    let (requester, offerer) = (bob.clone(), bob.clone());
-    let request = host(move || requester.request("ada", "soup", SHORT).map(drop));
-    assert_eq!(request.result(), Err(Error::TimedOut));
-    gate.open();
-    let offer = host(move || offerer.offer("ada", "soup", SHORT));
-    assert_eq!(offer.result(), Err(Error::TimedOut));
-    gate.open();
-    assert_eq!(ada.close(LONG), Ok(potluck::Ended::Yes));
-    assert_eq!(bob.get("soup").unwrap().bytes(), b"leek");
 }

@@ -2,7 +2,7 @@
 
 use potluck::{DeadLetter, DeadLetters, Ended, Error, Event, Peer, PeerOptions, PeerSystem, SystemOptions};
 
-use crate::support::{Gate, LONG, NOW, SHORT, closed, drain, host, kitchen, peer_closed};
+use crate::support::{Gate, Kitchen, LONG, NOW, SHORT, closed, drain, host, kitchen, kitchen_with, peer_closed};
 
 type Letter = (String, String, String, u64, Error);
 
@@ -21,7 +21,7 @@ fn kinds(dead: &DeadLetters) -> Vec<&str> {
 }
 
 /// A bob, and an ada whose handler stands at the gate.
-fn busy_ada(kitchen: &PeerSystem) -> (Peer, Peer, Gate) {
+fn busy_ada(kitchen: &Kitchen) -> (Peer, Peer, Gate) {
     let gate = Gate::new();
     let held = gate.clone();
     let options = PeerOptions::new().on_message(move |_, _| {
@@ -97,7 +97,7 @@ fn they_are_the_same_as_the_events_and_in_their_order() {
 
 #[test]
 fn the_newest_are_kept_and_all_are_counted() {
-    let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().dead_letters_max(2)).unwrap();
+    let kitchen = kitchen_with(SystemOptions::new().dead_letters_max(2));
     // Busy, so that they are buried by one thread, in their order.
     let (ada, bob, gate) = busy_ada(&kitchen);
     for number in 0..5 {
@@ -111,7 +111,7 @@ fn the_newest_are_kept_and_all_are_counted() {
 
 #[test]
 fn by_default_the_newest_1024_are_kept() {
-    let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().mailbox_messages_max(2_000)).unwrap();
+    let kitchen = kitchen_with(SystemOptions::new().mailbox_messages_max(2_000));
     let (ada, bob, gate) = busy_ada(&kitchen);
     for number in 0..1_030 {
         bob.tell("ada", &number.to_string(), "", NOW).unwrap();

@@ -2,7 +2,7 @@
 
 use potluck::{Error, PeerOptions, PeerSystem, SystemOptions};
 
-use crate::support::{LONG, NOW, kitchen};
+use crate::support::{LONG, NOW, kitchen, kitchen_with};
 
 fn is_too_large(error: &Error, limit: u64, size: u64) -> bool {
     matches!(error, Error::TooLarge { limit: l, size: s, .. } if (*l, *s) == (limit, size))
@@ -52,7 +52,7 @@ fn an_offer_or_exchange_that_does_not_fit_changes_nothing() {
 
 #[test]
 fn a_resource_is_bounded_by_the_system() {
-    let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().resource_bytes_max(3)).unwrap();
+    let kitchen = kitchen_with(SystemOptions::new().resource_bytes_max(3));
     let ada = kitchen.spawn("ada").unwrap();
     ada.share("soup", "123").unwrap();
     let error = ada.share("soup", "1234").unwrap_err();
@@ -63,7 +63,7 @@ fn a_resource_is_bounded_by_the_system() {
 #[test]
 fn peers_have_the_limits_of_their_system_unless_they_have_their_own() {
     let options = SystemOptions::new().mailbox_messages_max(1).mailbox_bytes_max(5).shelf_bytes_max(3);
-    let kitchen = PeerSystem::open_with("kitchen", options).unwrap();
+    let kitchen = kitchen_with(options);
     let bob = kitchen.spawn("bob").unwrap();
     assert!(is_too_large(&bob.share("soup", "1234").unwrap_err(), 3, 4));
     assert!(is_too_large(&bob.tell("bob", "note", "123456", NOW).unwrap_err(), 5, 6));
@@ -79,7 +79,7 @@ fn peers_have_the_limits_of_their_system_unless_they_have_their_own() {
 
 #[test]
 fn a_system_takes_no_more_peers_than_its_limit_until_one_closes() {
-    let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().peers_max(2)).unwrap();
+    let kitchen = kitchen_with(SystemOptions::new().peers_max(2));
     let ada = kitchen.spawn("ada").unwrap();
     kitchen.spawn("bob").unwrap();
     assert!(matches!(kitchen.spawn("eve").unwrap_err(), Error::LimitReached(_)));

@@ -1,19 +1,9 @@
 //! Messages to a peer with on_message: what the handler answers, and what the sender learns.
 
 use crossbeam_channel::unbounded;
-use potluck::{Error, Event, HandlerError, Message, Peer, PeerOptions, PeerSystem};
+use potluck::{Error, Event, HandlerError, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, PATIENT, SHORT, closed, drain, handler_failed, host, kitchen, no_such_peer};
-
-/// A system with an ada that runs `handler`, and a bob.
-fn kitchen_of(
-    handler: impl FnMut(&Peer, &Message) -> Result<(), HandlerError> + Send + 'static,
-) -> (PeerSystem, Peer, Peer) {
-    let kitchen = kitchen();
-    let ada = kitchen.spawn_with("ada", PeerOptions::new().on_message(handler)).unwrap();
-    let bob = kitchen.spawn("bob").unwrap();
-    (kitchen, ada, bob)
-}
+use crate::support::{LONG, NOW, drain, handler_failed, kitchen, kitchen_of, no_such_peer};
 
 #[test]
 fn an_answer_is_a_resource_named_by_the_kind_from_the_replier_of_version_0() {
@@ -133,76 +123,6 @@ fn a_second_reply_and_a_reply_to_a_tell_are_invalid() {
     bob.tell("ada", "taste", "", NOW).unwrap();
     let (is_ask, first, _) = sights.recv_timeout(LONG).unwrap();
     assert!(!is_ask && matches!(first, Err(Error::InvalidArgument(_))), "{first:?}");
-}
-
-#[test]
-fn an_ask_given_up_after_its_handler_began_is_in_doubt_and_a_late_reply_is_canceled() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let (seen, sights) = unbounded();
-    let (kitchen, _ada, bob) = kitchen_of(move |_, message| {
-        held.pass();
-        seen.send(message.reply("late"))?;
-        Ok(())
-    });
-    let events = kitchen.events(10).unwrap();
-    drain(&events);
-    // The deadline passes while the handler stands at the gate; only then it is opened.
-    let asker = host(move || bob.ask("ada", "taste", "", PATIENT));
-    gate.await_arrival();
-    assert_eq!(asker.result().unwrap_err(), Error::OutcomeUnknown { peer: "ada".into() });
-    gate.open();
-    assert_eq!(sights.recv_timeout(LONG).unwrap(), Err(Error::Canceled));
-    assert_eq!(drain(&events), [], "it was handled, so it is no dead letter");
-}
-
-#[test]
-fn an_ask_given_up_before_its_handler_began_never_happens_and_is_a_dead_letter() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let (seen, sights) = unbounded();
-    let (kitchen, _ada, bob) = kitchen_of(move |_, message| {
-        seen.send(message.kind().to_owned())?;
-        if message.kind() == "wait" {
-            held.pass();
-        }
-        Ok(())
-    });
-    let events = kitchen.events(10).unwrap();
-    bob.tell("ada", "wait", "", NOW).unwrap();
-    gate.await_arrival();
-    drain(&events);
-    assert_eq!(bob.ask("ada", "taste", "body", SHORT).unwrap_err(), Error::TimedOut);
-    let letter =
-        |reason| Event::DeadLetter { to: "ada".into(), from: "bob".into(), kind: "taste".into(), size: 4, reason };
-    assert_eq!(drain(&events), [letter(Error::TimedOut)]);
-    bob.tell("ada", "after", "", NOW).unwrap();
-    gate.open();
-    let seen = [sights.recv_timeout(LONG).unwrap(), sights.recv_timeout(LONG).unwrap()];
-    assert_eq!(seen, ["wait", "after"]);
-    assert_eq!(drain(&events), [], "once is enough");
-}
-
-#[test]
-fn an_ask_ended_by_the_close_of_its_sender_is_a_dead_letter_if_not_begun() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let (kitchen, ada, bob) = kitchen_of(move |_, message| {
-        assert_eq!(message.kind(), "wait");
-        held.pass();
-        Ok(())
-    });
-    ada.tell("ada", "wait", "", NOW).unwrap();
-    gate.await_arrival();
-    let events = kitchen.events(10).unwrap();
-    drain(&events);
-    let asker = bob.clone();
-    let ask = host(move || asker.ask("ada", "taste", "", LONG)).waiting();
-    bob.close(LONG).unwrap();
-    assert_eq!(ask.result().unwrap_err(), closed("bob"));
-    let letters = drain(&events).into_iter().filter(|event| matches!(event, Event::DeadLetter { .. }));
-    assert_eq!(letters.count(), 1);
-    gate.open();
 }
 
 #[test]

@@ -2,20 +2,20 @@
 
 use std::time::Instant;
 
-use potluck::{Ended, HandlerError, HandlerResult, PeerOptions, PeerSnapshot, PeerSystem, Snapshot, Stage};
+use potluck::{Ended, HandlerError, HandlerResult, PeerOptions, PeerSnapshot, Snapshot, Stage};
 
-use crate::support::{Gate, LONG, NOW, closed, host, kitchen};
+use crate::support::{Gate, Kitchen, LONG, NOW, closed, host, kitchen, kitchen_named};
 
 fn peer<'a>(snapshot: &'a Snapshot, name: &str) -> &'a PeerSnapshot {
     snapshot.peers.iter().find(|it| it.peer == name).expect("it is there")
 }
 
-fn doing(kitchen: &PeerSystem, name: &str) -> String {
+fn doing(kitchen: &Kitchen, name: &str) -> String {
     peer(&kitchen.snapshot().unwrap(), name).doing()
 }
 
 /// What is seen of a peer once its handler waits in a call: whom it waits for may be at the gate a moment before.
-fn once_waiting(kitchen: &PeerSystem, name: &str) -> String {
+fn once_waiting(kitchen: &Kitchen, name: &str) -> String {
     let deadline = Instant::now() + LONG;
     loop {
         let seen = doing(kitchen, name);
@@ -198,7 +198,7 @@ fn it_may_be_taken_while_peers_come_work_and_go() {
 
 #[test]
 fn as_json_it_is_a_resource_that_any_parser_reads() {
-    let kitchen = PeerSystem::open("a \"kitchen\"").unwrap();
+    let kitchen = kitchen_named("a \"kitchen\"");
     let gate = Gate::new();
     let ada = kitchen.spawn_with("a\\da", gated(&gate)).unwrap();
     let bob = kitchen.spawn("böb\"").unwrap();

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_channel::unbounded;
-use potluck::{Ended, Error, HandlerError, Peer, PeerOptions, PeerSystem, Resource};
+use potluck::{Ended, Error, HandlerError, Peer, PeerOptions, Resource};
 
 use crate::support::{
-    Gate, LONG, NOW, SHORT, ada_and_bob, closed, drain, host, kitchen, next, no_such_peer, no_such_resource,
+    Gate, Kitchen, LONG, NOW, SHORT, ada_and_bob, closed, drain, host, kitchen, next, no_such_peer, no_such_resource,
     peer_closed, refused,
 };
 
@@ -17,7 +17,7 @@ fn bytes(got: &potluck::Result<Option<Resource>>) -> Option<&[u8]> {
 }
 
 /// A system with an ada who is asked for every request, and how often she was; and a bob.
-fn asked_ada() -> (PeerSystem, Peer, Peer, Arc<AtomicU32>) {
+fn asked_ada() -> (Kitchen, Peer, Peer, Arc<AtomicU32>) {
     let kitchen = kitchen();
     let asked = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&asked);

@@ -93,31 +93,3 @@ fn a_body_of_0_bytes_is_a_resource_like_any_other() {
     let air = bob.request("ada", "air", NOW).unwrap();
     assert_eq!((air.len(), air.bytes(), air.version()), (0, &b""[..], 1));
 }
-
-#[test]
-fn what_has_been_shared_is_never_copied() {
-    let (_kitchen, ada, bob) = ada_and_bob();
-    let body = vec![7; 100];
-    let at = body.as_ptr();
-    let shared = ada.share("soup", body).unwrap();
-    let copy = bob.request("ada", "soup", NOW).unwrap();
-    assert_eq!([shared.bytes().as_ptr(), copy.bytes().as_ptr(), copy.body().as_ptr()], [at; 3]);
-}
-
-#[test]
-fn a_resource_outlives_its_peer_and_its_system() {
-    let (kitchen, ada, _bob) = ada_and_bob();
-    let soup = ada.share("soup", "tomato").unwrap();
-    kitchen.shutdown(LONG).unwrap();
-    drop((ada, kitchen));
-    assert_eq!((soup.name(), soup.origin(), soup.bytes()), ("soup", "ada", &b"tomato"[..]));
-}
-
-#[test]
-fn two_systems_do_not_see_one_another() {
-    let (_here, ada, _) = ada_and_bob();
-    let (_there, other_ada, other_bob) = ada_and_bob();
-    ada.share("soup", "tomato").unwrap();
-    assert_eq!(other_bob.request("ada", "soup", NOW).unwrap_err(), no_such_resource("soup", "ada"));
-    assert_eq!(other_ada.share("soup", "leek").unwrap().version(), 1);
-}

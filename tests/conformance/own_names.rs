@@ -6,10 +6,10 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, unbounded};
 use potluck::{Ended, Error, Peer, PeerOptions, PeerSystem};
 
-use crate::support::{LONG, NOW, SHORT, kitchen, next, shut_down};
+use crate::support::{Kitchen, LONG, NOW, SHORT, kitchen, next, shut_down};
 
 /// A call as the peer whose handler runs, in a system with a peer `bob` without handlers.
-type Call = fn(&PeerSystem, &Peer) -> Result<(), Error>;
+type Call = fn(&Kitchen, &Peer) -> Result<(), Error>;
 
 const CALLS: &[(&str, Call)] = &[
     ("share", |_, peer| peer.share("new", "x").map(drop)),
@@ -54,7 +54,7 @@ const HANDLERS: &[&str] = &["on_message", "on_request", "on_offer", "on_received
 
 /// A handler that makes the call and tells the result; the first time it runs.
 fn once(
-    system: &PeerSystem,
+    system: &Kitchen,
     call: Call,
     results: &Sender<Result<(), Error>>,
 ) -> impl FnMut(&Peer) + Send + Clone + 'static {

@@ -1,6 +1,7 @@
 //! Close is a barrier.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Sender, unbounded};
@@ -8,7 +9,7 @@ use potluck::{Ended, Error, Event, PeerOptions};
 
 use crate::support::{
     Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, closed, drain, host, kitchen, next, no_such_peer, no_such_resource,
-    peer_closed,
+    peer_closed, shut_down,
 };
 
 #[test]
@@ -282,4 +283,26 @@ fn a_peer_that_is_told_things_while_it_closes_leaves_last() {
         let seen = drain(&events);
         assert_eq!(seen.last(), Some(&Event::Left { peer: "ada".into() }), "round {round}");
     }
+}
+
+#[test]
+fn on_stop_may_still_answer_what_was_kept() {
+    let kitchen = kitchen();
+    let kept = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let (in_message, in_stop) = (Arc::clone(&kept), Arc::clone(&kept));
+    let (taken, takes) = crossbeam_channel::unbounded();
+    let options = PeerOptions::new()
+        .on_message(move |_, message| {
+            in_message.lock().push(message.keep());
+            taken.send(()).unwrap();
+            Ok(())
+        })
+        .on_stop(move |_| in_stop.lock().drain(..).for_each(|message| message.reply("at last").unwrap()));
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let guest = kitchen.spawn("guest").unwrap();
+    let ask = host(move || guest.ask("ada", "later", "", LONG).map(|answer| answer.body()));
+    next(&takes);
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert_eq!(ask.result().unwrap(), "at last");
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }

@@ -1,9 +1,5 @@
 //! Requests: what another peer holds now.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
 use potluck::{HandlerError, PeerOptions};
 
 use crate::support::{LONG, NOW, ada_and_bob, drain, handler_failed, kitchen, no_such_peer, no_such_resource, refused};
@@ -124,39 +120,4 @@ fn a_panic_of_on_request_is_told_and_the_peer_lives_on() {
     ada.share("soup", "tomato").unwrap();
     assert_eq!(bob.request("ada", "soup", LONG).unwrap_err(), handler_failed("ada", "the pot is hot"));
     assert_eq!(bob.request("ada", "soup", LONG).unwrap().bytes(), b"tomato");
-}
-
-#[test]
-fn a_request_gets_exactly_the_bytes_of_one_share() {
-    let (_kitchen, ada, bob) = ada_and_bob();
-    let body = |version: u64| vec![version as u8; 2000 + version as usize % 7];
-    ada.share("soup", body(1)).unwrap();
-    let is_over = Arc::new(AtomicBool::new(false));
-    thread::scope(|scope| {
-        let (over, ada) = (Arc::clone(&is_over), &ada);
-        thread::Builder::new()
-            .spawn_scoped(scope, move || {
-                for version in 2.. {
-                    assert_eq!(ada.share("soup", body(version)).unwrap().version(), version);
-                    if over.load(Ordering::Relaxed) {
-                        return;
-                    }
-                }
-            })
-            .unwrap();
-        let mut last = 0;
-        for _ in 0..5_000 {
-            let soup = bob.request("ada", "soup", NOW);
-            // Whatever goes wrong, the other thread must end.
-            let whole = soup.map(|soup| (soup.version(), soup.bytes() == body(soup.version())));
-            match whole {
-                Ok((version, true)) if version >= last => last = version,
-                other => {
-                    is_over.store(true, Ordering::Relaxed);
-                    panic!("after version {last}: {other:?}");
-                }
-            }
-        }
-        is_over.store(true, Ordering::Relaxed);
-    });
 }

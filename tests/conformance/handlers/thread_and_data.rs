@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use potluck::{Ended, Error, Event, HandlerError, Peer, PeerOptions, PeerSystem, SystemOptions};
+use potluck::{Ended, Error, Event, HandlerError, Peer, PeerOptions, SystemOptions};
 
-use crate::support::{Dropped, LONG, NOW, closed, drain, handler_failed, kitchen, next, shut_down};
+use crate::support::{
+    Dropped, Kitchen, LONG, NOW, closed, drain, handler_failed, kitchen, kitchen_with, next, shut_down,
+};
 
 /// Options whose five handlers own one datum each.
 fn owning(data: [Dropped; 5]) -> PeerOptions {
@@ -82,10 +84,10 @@ fn the_data_of_all_handlers_is_dropped_exactly_once_when_close_has_returned() {
 
 #[test]
 fn the_data_is_dropped_exactly_once_when_spawning_fails() {
-    let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().peers_max(1)).unwrap();
+    let kitchen = kitchen_with(SystemOptions::new().peers_max(1));
     let shut = self::kitchen();
     shut.shutdown(LONG).unwrap();
-    let spawn = |system: &PeerSystem, name: &str, change: fn(PeerOptions) -> PeerOptions| {
+    let spawn = |system: &Kitchen, name: &str, change: fn(PeerOptions) -> PeerOptions| {
         let (data, counts): (Vec<_>, Vec<_>) = (0..5).map(|_| Dropped::new()).unzip();
         let Ok(data) = data.try_into() else { unreachable!("five") };
         let error = system.spawn_with(name, change(owning(data))).unwrap_err();
@@ -125,7 +127,7 @@ fn a_destructor_that_panics_keeps_no_peer_from_ending() {
 #[test]
 fn a_peer_closes_when_a_handler_fails_if_the_system_wants_that() {
     let options = SystemOptions::new().close_on_handler_failure(true);
-    let kitchen = PeerSystem::open_with("kitchen", options).unwrap();
+    let kitchen = kitchen_with(options);
     let (stopped, stop) = crossbeam_channel::unbounded();
     let options = PeerOptions::new()
         .on_message(|_, message| match message.kind() {
@@ -185,7 +187,7 @@ fn a_handler_may_spawn_and_close_other_peers() {
 
 #[test]
 fn a_vote_that_fails_is_told_as_such_though_its_peer_closes_for_it() {
-    let system = PeerSystem::open_with("kitchen", SystemOptions::new().close_on_handler_failure(true)).unwrap();
+    let system = kitchen_with(SystemOptions::new().close_on_handler_failure(true));
     let bob = system.spawn("bob").unwrap();
     bob.share("soup", "tomato").unwrap();
     let fails = |name: &str| {

@@ -1,13 +1,13 @@
 //! Room in a mailbox: who finds none waits, in line, or is told.
 
 use crossbeam_channel::{Receiver, unbounded};
-use potluck::{Error, Message, Peer, PeerOptions, PeerSystem};
+use potluck::{Error, Message, Peer, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, SHORT, full, host, kitchen, next};
+use crate::support::{Gate, Kitchen, LONG, NOW, SHORT, full, host, kitchen, next};
 
 /// A system with a bob, and an ada whose handler stands at the gate with the first message and whose mailbox is limited
 /// by `limit`; what she handles comes out of the channel.
-fn busy_ada(limit: fn(PeerOptions) -> PeerOptions) -> (PeerSystem, Peer, Gate, Receiver<String>) {
+fn busy_ada(limit: fn(PeerOptions) -> PeerOptions) -> (Kitchen, Peer, Gate, Receiver<String>) {
     let kitchen = kitchen();
     let gate = Gate::new();
     let held = gate.clone();

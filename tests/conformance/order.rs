@@ -1,9 +1,12 @@
-//! What one peer sends to another takes effect in the order sent.
+//! What one peer sends to another takes effect in the order sent, and nobody waits for more than what came before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::unbounded;
-use potluck::{Error, HandlerError, PeerOptions};
+use potluck::{Ended, Error, HandlerError, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, SHORT, host, kitchen, next, no_such_resource};
+use crate::support::{Gate, LONG, NOW, SHORT, host, kitchen, next, no_such_resource, shut_down};
 
 /// A handler that shares what it is told, by kind.
 fn sharing() -> PeerOptions {
@@ -146,4 +149,51 @@ fn tells_to_many_peers_are_each_waited_for() {
             assert_eq!(bob.request(name, name, LONG).unwrap().version(), version, "{name}");
         }
     }
+}
+
+#[test]
+fn a_request_behind_own_tells_waits_for_those_alone_and_not_for_later_ones() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let inside = gate.clone();
+    let cook = PeerOptions::new().on_message(move |_, _| {
+        inside.pass();
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", cook).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    ada.share("soup", "tomato").unwrap();
+    bob.try_tell("ada", "first", "").unwrap();
+    gate.await_arrival();
+    let caller = bob.clone();
+    let request = host(move || caller.request("ada", "soup", LONG)).waiting();
+    // As the same peer, from another thread: it has no order with the request, which must not wait for it.
+    bob.try_tell("ada", "second", "").unwrap();
+    gate.open();
+    gate.await_arrival();
+    assert_eq!(request.result().unwrap().bytes(), b"tomato");
+    gate.open();
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn a_message_is_handled_though_receipts_never_end() {
+    let kitchen = kitchen();
+    let bob = kitchen.spawn("bob").unwrap();
+    bob.share("soup", "tomato").unwrap();
+    let goes_on = Arc::new(AtomicBool::new(true));
+    let (giver, more) = (bob.clone(), Arc::clone(&goes_on));
+    let eater = PeerOptions::new()
+        .on_message(|_, message| Ok(message.reply("enough")?))
+        // Each receipt makes the next: an offer to the very peer whose handler runs is done in place.
+        .on_received(move |_, _, _| {
+            if more.load(Ordering::SeqCst) {
+                giver.offer("ada", "soup", NOW).unwrap();
+            }
+        });
+    kitchen.spawn_with("ada", eater).unwrap();
+    bob.offer("ada", "soup", LONG).unwrap();
+    assert_eq!(bob.ask("ada", "more?", "", LONG).unwrap().bytes(), b"enough");
+    goes_on.store(false, Ordering::SeqCst);
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }

@@ -1,12 +1,12 @@
 //! Whoever waits for a peer that closes is told at once, and so is whoever waits as it.
 
 use crossbeam_channel::unbounded;
-use potluck::{Ended, Message, Peer, PeerOptions, PeerSystem};
+use potluck::{Ended, Error, Message, Peer, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, closed, host, kitchen, next, peer_closed};
+use crate::support::{Gate, Kitchen, LONG, NOW, closed, host, kitchen, next, peer_closed, shut_down};
 
 /// A system with a bob, and an ada who holds `soup`, whose handler stands at the gate until the end of the test.
-fn busy_ada(options: PeerOptions) -> (PeerSystem, Peer, Peer, Gate) {
+fn busy_ada(options: PeerOptions) -> (Kitchen, Peer, Peer, Gate) {
     let kitchen = kitchen();
     let gate = Gate::new();
     let held = gate.clone();
@@ -165,4 +165,88 @@ fn a_handler_that_waits_as_another_peer_gets_closed_when_its_own_peer_closes() {
     assert_eq!(next(&sights), Err(closed("ada")));
     assert_eq!(question.reply("late"), Err(potluck::Error::Canceled));
     eve.share("soup", "").unwrap();
+}
+
+#[test]
+fn a_caller_is_told_at_close_though_the_vote_on_its_request_goes_on() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let inside = gate.clone();
+    let waiter = PeerOptions::new().on_request(move |_, _, _| {
+        inside.pass();
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", waiter).unwrap();
+    let (bob, eve) = (kitchen.spawn("bob").unwrap(), kitchen.spawn("eve").unwrap());
+    ada.share("soup", "tomato").unwrap();
+    let caller = bob.clone();
+    let request = host(move || caller.request("ada", "soup", LONG));
+    gate.await_arrival();
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    assert_eq!(request.result().unwrap_err(), Error::PeerClosed { peer: "ada".into() });
+
+    // A fetch goes on to the next holder at once, and the vote that comes later changes nothing any more.
+    gate.open();
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert!(matches!(bob.get("soup"), Err(Error::NoSuchResource { .. })));
+    eve.share("soup", "potato").unwrap();
+    assert_eq!(bob.fetch("soup", LONG).unwrap().bytes(), b"potato");
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn an_asker_whose_message_was_kept_or_received_is_told_when_the_peer_has_closed() {
+    let kitchen = kitchen();
+    let (kept, keeps) = crossbeam_channel::unbounded();
+    let keeper = PeerOptions::new().on_message(move |_, message| {
+        kept.send(message.keep()).unwrap();
+        Ok(())
+    });
+    let keeper = kitchen.spawn_with("keeper", keeper).unwrap();
+    let inbox = kitchen.spawn("inbox").unwrap();
+    let guest = kitchen.spawn("guest").unwrap();
+    let asks = ["keeper", "inbox"].map(|to| {
+        let caller = guest.clone();
+        host(move || caller.ask(to, "later", "", LONG).map(drop))
+    });
+    let messages = [next(&keeps), inbox.receive(LONG).unwrap()];
+    assert!(asks.iter().all(|ask| ask.is_waiting()));
+    assert_eq!((keeper.close(LONG), inbox.close(LONG)), (Ok(Ended::Yes), Ok(Ended::Yes)));
+    for (ask, name) in asks.into_iter().zip(["keeper", "inbox"]) {
+        assert_eq!(ask.result(), Err(peer_closed(name)));
+    }
+    for message in messages {
+        assert_eq!(message.reply("late"), Err(Error::Canceled));
+    }
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn an_asker_is_told_at_close_though_its_message_was_taken_out_and_waits_behind_a_receipt() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let (in_message, in_receipt) = (gate.clone(), gate.clone());
+    let options = PeerOptions::new()
+        .on_message(move |_, _| {
+            in_message.pass();
+            Ok(())
+        })
+        .on_received(move |_, _, _| in_receipt.pass());
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    let eve = kitchen.spawn("eve").unwrap();
+    eve.share("soup", "tomato").unwrap();
+    bob.try_tell("ada", "first", "").unwrap();
+    gate.await_arrival();
+    let offer = host(move || eve.offer("ada", "soup", LONG)).waiting();
+    let caller = bob.clone();
+    let ask = host(move || caller.ask("ada", "second", "", LONG)).waiting();
+    gate.open();
+    // Now the receipt is at the gate, and the second message behind it.
+    gate.await_arrival();
+    assert_eq!(offer.result(), Ok(()));
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    assert_eq!(ask.result().unwrap_err(), Error::PeerClosed { peer: "ada".into() });
+    gate.open();
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }

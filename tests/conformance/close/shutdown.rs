@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::unbounded;
-use potluck::{Ended, PeerOptions, PeerSystem, SystemOptions};
+use potluck::{Ended, PeerOptions, SystemOptions};
 
-use crate::support::{Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, closed, host, kitchen, next, shut_down};
+use crate::support::{
+    Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, closed, host, kitchen, kitchen_with, next, shut_down,
+};
 
 #[test]
 fn a_shutdown_closes_every_peer_and_is_fine_when_repeated() {
@@ -68,7 +70,7 @@ fn dropping_the_last_handle_shuts_the_system_down() {
 
 #[test]
 fn dropping_the_last_handle_waits_at_most_its_timeout() {
-    let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().drop_timeout(SHORT)).unwrap();
+    let kitchen = kitchen_with(SystemOptions::new().drop_timeout(SHORT));
     let gate = Gate::new();
     let held = gate.clone();
     let options = PeerOptions::new().on_message(move |_, _| {

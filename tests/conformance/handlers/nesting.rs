@@ -5,7 +5,7 @@ use potluck::{
     Bytes, Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSystem, Resource,
 };
 
-use crate::support::{Gate, LONG, NOW, ada_and_bob, closed, drain, host, kitchen, next, shut_down};
+use crate::support::{Gate, Kitchen, LONG, NOW, ada_and_bob, closed, drain, host, kitchen, next, shut_down};
 
 #[test]
 fn all_handles_may_be_used_from_any_thread() {
@@ -41,7 +41,7 @@ impl Drop for Calling {
 
 #[test]
 fn the_destructor_of_a_body_may_make_calls_wherever_it_runs() {
-    type End = fn(&PeerSystem, &Peer, &Peer);
+    type End = fn(&Kitchen, &Peer, &Peer);
     let ends: [(&str, End); 9] = [
         ("replaced by a share", |_, ada, _| drop(ada.share("soup", "").unwrap())),
         ("replaced by a request", |_, ada, _| drop(ada.request("bob", "soup", LONG).unwrap())),

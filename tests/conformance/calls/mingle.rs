@@ -1,11 +1,11 @@
 //! Mingle: each peer requests from a random other holder, and the same seed gives the same result.
 
-use potluck::{Ended, HandlerError, Mingled, PeerOptions, PeerSystem};
+use potluck::{Ended, HandlerError, Mingled, PeerOptions};
 
-use crate::support::{LONG, NOW, drain, kitchen, no_such_resource, refused, shut_down};
+use crate::support::{Kitchen, LONG, NOW, drain, kitchen, no_such_resource, refused, shut_down};
 
 /// A system with `count` peers, each with a soup of its own.
-fn party(count: usize) -> PeerSystem {
+fn party(count: usize) -> Kitchen {
     let kitchen = kitchen();
     for number in 1..=count {
         kitchen.spawn(&format!("peer{number}")).unwrap().share("soup", format!("soup of {number}")).unwrap();

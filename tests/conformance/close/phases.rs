@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
-use potluck::{Ended, Error, HandlerResult, Message, Peer, PeerOptions, PeerSystem};
+use potluck::{Ended, Error, HandlerResult, Message, Peer, PeerOptions};
 
-use crate::support::{Gate, Host, LONG, NOW, PATIENT, closed, host, kitchen, next, peer_closed, shut_down};
+use crate::support::{
+    Gate, Host, Kitchen, LONG, NOW, PATIENT, closed, host, kitchen, kitchen_named, next, peer_closed, shut_down,
+};
 
 fn gated(gate: &Gate) -> PeerOptions {
     let held = gate.clone();
@@ -16,14 +18,14 @@ fn gated(gate: &Gate) -> PeerOptions {
 }
 
 /// An ada whose handler stands at the gate, and a shutdown that waits for her.
-fn in_the_first_phase(kitchen: &PeerSystem, gate: &Gate) -> Host<potluck::Result<Ended>> {
+fn in_the_first_phase(kitchen: &Kitchen, gate: &Gate) -> Host<potluck::Result<Ended>> {
     let ada = kitchen.spawn_with("ada", gated(gate)).unwrap();
     ada.tell("ada", "wait", "", NOW).unwrap();
     gate.await_arrival();
     shutting(kitchen)
 }
 
-fn shutting(kitchen: &PeerSystem) -> Host<potluck::Result<Ended>> {
+fn shutting(kitchen: &Kitchen) -> Host<potluck::Result<Ended>> {
     let system = kitchen.clone();
     host(move || shut_down(&system, LONG)).waiting()
 }
@@ -280,7 +282,7 @@ fn a_peer_that_closes_meanwhile_is_waited_for_with_what_its_last_handlers_send()
 }
 
 /// A peer whose handler shuts the system down.
-fn shutting_peer(kitchen: &PeerSystem, timeout: Duration) -> Peer {
+fn shutting_peer(kitchen: &Kitchen, timeout: Duration) -> Peer {
     let system = kitchen.clone();
     let options = PeerOptions::new().on_message(move |_, _| match shut_down(&system, timeout)? {
         Ended::Deferred => Ok(()),
@@ -351,7 +353,7 @@ fn from_a_handler_whose_peer_is_closed_meanwhile_all_is_closed_when_that_has_end
 
 #[test]
 fn a_handler_of_another_system_that_waits_for_it_ends_with_its_own_peer() {
-    let (here, there, gate) = (kitchen(), PeerSystem::open("there").unwrap(), Gate::new());
+    let (here, there, gate) = (kitchen(), kitchen_named("there"), Gate::new());
     let busy = there.spawn_with("busy", gated(&gate)).unwrap();
     busy.tell("busy", "wait", "", NOW).unwrap();
     gate.await_arrival();
