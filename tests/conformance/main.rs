@@ -33,7 +33,6 @@ mod order;
 
 mod nothing_vanishes {
     mod dead_letters;
-    mod stress;
 }
 
 mod own_names;
