@@ -9,7 +9,6 @@ use crate::fork;
 use crate::resource::Resource;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::turn::{Cause, Pair, Phase, Wait};
-use crate::unwind::drop_user_data;
 
 /// What lies in a mailbox.
 pub(crate) enum Letter {
@@ -32,7 +31,7 @@ pub(crate) struct Ask {
     pub(crate) from: Arc<str>,
     pub(crate) kind: Arc<str>,
     pub(crate) size: usize,
-    /// Taken by whoever begins it, or freed by whoever gives it up.
+    /// Taken by whoever begins it or gives it up.
     pub(crate) body: Mutex<Bytes>,
     /// It has been recorded as a dead letter; changed under the lock of the feed.
     pub(crate) is_recorded: AtomicBool,
@@ -61,14 +60,9 @@ impl Ask {
         Ask { wait, from, kind, size: body.len(), body: Mutex::new(body), is_recorded: AtomicBool::new(false) }
     }
 
-    /// Takes the body, by whoever begins it.
+    /// Takes the body, by whoever begins it or gives it up.
     pub(crate) fn take_body(&self) -> Bytes {
         std::mem::take(&mut *self.body.lock())
-    }
-
-    /// Frees the body of an ask that was ended before it was begun.
-    pub(crate) fn free_body(&self) {
-        drop_user_data(self.take_body());
     }
 }
 

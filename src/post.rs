@@ -27,29 +27,34 @@ struct Sending {
 
 impl Interrupt for Sending {
     fn give_up(&self, why: Why<'_>) {
-        let full = || Error::Full { peer: self.to.name.to_string() };
-        let in_doubt = || Error::OutcomeUnknown { peer: self.to.name.to_string() };
+        let peer = || self.to.name.to_string();
         let late = |phase| match phase {
-            Phase::Waiting => full(),
+            Phase::Waiting => Error::Full { peer: peer() },
             Phase::Queued => Error::TimedOut,
-            Phase::Begun => in_doubt(),
+            Phase::Begun => Error::OutcomeUnknown { peer: peer() },
         };
-        let leave = |phase| match (phase, &self.message) {
-            (Phase::Waiting, waiting) => self.to.mailbox.leave_line(waiting),
-            // It keeps its place until it is taken out.
-            (Phase::Queued, Waiting::Ask(ask)) => {
+        give_up(self.message.wait(), why, late, |phase| self.leave(phase));
+    }
+}
+
+impl Sending {
+    /// Takes it out of where it waits; but an ask that is queued keeps its place until it is taken out, and one that was begun
+    /// is the handler's.
+    fn leave(&self, phase: Phase) {
+        if phase == Phase::Waiting {
+            self.to.mailbox.leave_line(&self.message);
+        }
+        match &self.message {
+            Waiting::Tell(parcel) => drop_user_data(parcel.take_tell()),
+            Waiting::Ask(_) if phase == Phase::Begun => {}
+            Waiting::Ask(ask) => {
                 let mut heard = Heard::new();
                 record_ask(&self.to, ask, &mut heard);
                 for wait in heard {
                     wait.end(Cause::Answered, Ok(()));
                 }
+                drop_user_data(ask.take_body());
             }
-            _ => {}
-        };
-        match (give_up(self.message.wait(), why, late, leave), &self.message) {
-            (Some(Phase::Waiting | Phase::Queued), Waiting::Ask(ask)) => ask.free_body(),
-            (Some(_), Waiting::Tell(parcel)) => drop_user_data(parcel.take_tell()),
-            _ => {}
         }
     }
 }

@@ -40,7 +40,7 @@ impl Why<'_> {
 
 /// A call that waits.
 pub(crate) trait Interrupt: Send + Sync {
-    /// Ends it, unless it has ended: takes it out of where it waits, and then tells who waits for it why.
+    /// Ends it, unless it has ended: takes it out of where it waits, frees what it sends, and then tells who waits for it why.
     fn give_up(&self, why: Why<'_>);
 }
 
@@ -52,16 +52,11 @@ impl<T: Send> Interrupt for Wait<T> {
 }
 
 /// Gives a call up by its wait; `late` makes the error of a deadline, `leave` takes it out of where it waits.
-pub(crate) fn give_up<T>(
-    wait: &Wait<T>,
-    why: Why<'_>,
-    late: impl FnOnce(Phase) -> Error,
-    leave: impl FnOnce(Phase),
-) -> Option<Phase> {
-    let phase = wait.claim(why.cause())?;
-    leave(phase);
-    wait.finish(Err(why.error(|| late(phase))));
-    Some(phase)
+pub(crate) fn give_up<T>(wait: &Wait<T>, why: Why<'_>, late: impl FnOnce(Phase) -> Error, leave: impl FnOnce(Phase)) {
+    if let Some(phase) = wait.claim(why.cause()) {
+        leave(phase);
+        wait.finish(Err(why.error(|| late(phase))));
+    }
 }
 
 pub(crate) struct Waits(Mutex<List>);

@@ -4,14 +4,16 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use potluck::{Ended, Error, PeerOptions, PeerSystem};
+use potluck::{Bytes, Call, Ended, Error, PeerOptions, PeerSystem};
 
 const LONG: Duration = Duration::from_secs(20);
 const CYCLES: usize = 10_000;
 const ASKS: u64 = 1_000_000;
+const STARTED: u64 = 300_000;
 const CALLERS: u64 = 8;
 /// What the allocator may keep of what it was given back.
 const SLACK_KIB: u64 = 8 << 10;
@@ -46,6 +48,8 @@ fn open_exchange_close() {
     bob.share("soup", "potato").unwrap();
     assert_eq!(bob.exchange("ada", "soup", LONG).unwrap().bytes(), b"tomato");
     assert_eq!(bob.ask("ada", "good?", "", LONG).unwrap().bytes(), b"yes");
+    let pending = bob.start(Call::Ask { to: "ada", kind: "good?", body: Bytes::new() }, LONG).unwrap();
+    assert!(matches!(pending.wait(LONG), Poll::Ready(Ok(Some(_)))));
     assert_eq!(system.shutdown(LONG).map(|report| report.ended), Ok(Ended::Yes));
 }
 
@@ -104,5 +108,34 @@ fn a_million_asks_that_are_given_up_leave_memory_as_it_was() {
     let given_up = given_up.load(Ordering::Relaxed);
     assert!(given_up > ASKS / 2, "only {given_up} were given up");
     assert!(grown < SLACK_KIB, "{grown} KiB more than before {ASKS} asks");
+    assert_eq!(system.shutdown(LONG).map(|report| report.ended), Ok(Ended::Yes));
+}
+
+#[test]
+fn calls_that_are_started_and_given_up_leave_memory_as_it_was() {
+    let _alone = ALONE.lock();
+    let system = PeerSystem::open("kitchen").unwrap();
+    let cook = PeerOptions::new().on_message(|_, _| Ok(())).on_request(|_, _, _| Ok(()));
+    system.spawn_with("ada", cook).unwrap().share("soup", "tomato").unwrap();
+    let bob = system.spawn("bob").unwrap();
+    let start = |calls: u64| {
+        let mut given_up = 0;
+        for call in 0..calls {
+            let timeout = if call % 2 == 0 { LONG } else { Duration::from_micros(10) };
+            let started = match call % 3 {
+                0 => bob.start(Call::Ask { to: "ada", kind: "good?", body: vec![7; 1000].into() }, timeout),
+                1 => bob.start(Call::Tell { to: "ada", kind: "note", body: vec![7; 1000].into() }, timeout),
+                _ => bob.start(Call::Request { from: "ada", name: "soup" }, timeout),
+            };
+            given_up += u64::from(started.unwrap().wait(Duration::ZERO).is_pending());
+        }
+        given_up
+    };
+    start(STARTED / 10);
+    let memory = resident_kib();
+    let given_up = start(STARTED);
+    let grown = resident_kib().saturating_sub(memory);
+    assert!(given_up > STARTED / 10, "only {given_up} were given up");
+    assert!(grown < SLACK_KIB, "{grown} KiB more than before {STARTED} calls");
     assert_eq!(system.shutdown(LONG).map(|report| report.ended), Ok(Ended::Yes));
 }

@@ -17,6 +17,7 @@ static potluck_events_t events;
 static potluck_resource_t soup;
 static potluck_message_t message;
 static potluck_list_t list;
+static potluck_pending_t pending;
 
 /* A child that hangs ends by its own alarm, which it does not inherit. */
 static pid_t forked(void) {
@@ -51,6 +52,8 @@ static void everything_is_forked(void) {
   potluck_message_t received = {7};
   potluck_peer_t peer = {7};
   potluck_list_t items = {7};
+  potluck_pending_t started = {7};
+  potluck_call_t call = {.struct_size = sizeof call, .verb = POTLUCK_CALL_REQUEST, .to = "ada", .name = "soup"};
   const potluck_item_t *array;
   const uint8_t *data;
   size_t len;
@@ -96,7 +99,10 @@ static void everything_is_forked(void) {
   FORKED(potluck_peer_tell(ada, "bob", "hello", NULL, 0, -1));
   FORKED(potluck_peer_ask(ada, "bob", "hello", NULL, 0, -1, &resource));
   FORKED(potluck_peer_receive(ada, -1, &received));
-  CHECK(resource.id == 0 && received.id == 0);
+  FORKED(potluck_peer_start(bob, &call, &started));
+  CHECK(resource.id == 0 && received.id == 0 && started.id == 0);
+  FORKED(potluck_pending_wait(pending, -1, &resource));
+  FORKED(potluck_pending_release(pending));
 
   FORKED(potluck_resource_data(soup, &data, &len));
   FORKED(potluck_resource_info(soup, &resource_info));
@@ -219,7 +225,9 @@ static void a_child_of_a_callback(void) {
 int main(void) {
   const uint8_t *data;
   size_t data_len;
+  potluck_call_t call = {.struct_size = sizeof call, .verb = POTLUCK_CALL_ASK, .to = "ada", .name = "taste"};
   pid_t pid;
+  call.timeout_ms = 1000 * DEADLINE_S;
   begin();
   a_child_from_before_the_first_system_has_its_own();
 
@@ -233,6 +241,7 @@ int main(void) {
   OK(potluck_peer_tell(ada, "bob", "hello", NULL, 0, 0));
   OK(potluck_peer_receive(bob, TIMEOUT_MS, &message));
   OK(potluck_system_peers(kitchen, &list));
+  EXPECT(POTLUCK_PENDING, potluck_peer_start(bob, &call, &pending));
 
   pid = forked();
   if (pid == 0) {
@@ -264,6 +273,8 @@ int main(void) {
   OK(potluck_resource_release(soup));
   OK(potluck_message_release(message));
   OK(potluck_list_release(list));
+  EXPECT(POTLUCK_PENDING, potluck_pending_wait(pending, 0, NULL));
+  OK(potluck_pending_release(pending));
   OK(potluck_events_close(events));
   use(kitchen);
   OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, NULL));

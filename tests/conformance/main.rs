@@ -23,6 +23,7 @@ mod calls {
     mod share_if;
     mod shelf;
     mod snapshot;
+    mod started;
     mod timeouts;
     mod wait_for;
 }

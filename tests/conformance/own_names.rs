@@ -1,17 +1,18 @@
 //! Every call from every handler: each returns a result or its documented error, and none hangs.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
-use potluck::{Ended, Error, Peer, PeerOptions, PeerSystem};
+use potluck::{Call, Ended, Error, Peer, PeerOptions, PeerSystem, Pending};
 
 use crate::support::{Kitchen, LONG, NOW, SHORT, kitchen, next, shut_down};
 
 /// A call as the peer whose handler runs, in a system with a peer `bob` without handlers.
-type Call = fn(&Kitchen, &Peer) -> Result<(), Error>;
+type Row = fn(&Kitchen, &Peer) -> Result<(), Error>;
 
-const CALLS: &[(&str, Call)] = &[
+const CALLS: &[(&str, Row)] = &[
     ("share", |_, peer| peer.share("new", "x").map(drop)),
     ("unshare", |_, peer| peer.share("gone", "x").and_then(|_| peer.unshare("gone"))),
     ("get", |_, peer| peer.get("soup").map(drop)),
@@ -27,6 +28,14 @@ const CALLS: &[(&str, Call)] = &[
     ("ask", |_, peer| peer.ask("bob", "anybody?", "", SHORT).map(drop)),
     ("ask oneself", |_, peer| peer.ask(peer.name(), "anybody?", "", LONG).map(drop)),
     ("receive", |_, peer| peer.receive(NOW).map(drop)),
+    ("start and wait", |_, peer| waited(&peer.start(Call::Ask { to: "bob", kind: "k", body: "".into() }, SHORT)?)),
+    ("start and wait for oneself", |_, peer| {
+        let pending = peer.start(Call::Ask { to: peer.name(), kind: "k", body: "".into() }, SHORT)?;
+        waited(&pending)
+    }),
+    ("start and cancel", |_, peer| {
+        peer.start(Call::Ask { to: "bob", kind: "k", body: "".into() }, LONG).map(|pending| pending.cancel())
+    }),
     ("close", |_, peer| peer.close(LONG).map(|ended| assert_eq!(ended, Ended::Deferred))),
     ("close another", |system, _| {
         let eve = system.spawn("eve")?;
@@ -50,12 +59,20 @@ const CALLS: &[(&str, Call)] = &[
     }),
 ];
 
+/// Waits for the end of a call that was started.
+fn waited(pending: &Pending) -> Result<(), Error> {
+    match pending.wait(LONG) {
+        Poll::Ready(result) => result.map(drop),
+        Poll::Pending => panic!("it does not come to its end: {pending:?}"),
+    }
+}
+
 const HANDLERS: &[&str] = &["on_message", "on_request", "on_offer", "on_received", "on_stop"];
 
 /// A handler that makes the call and tells the result; the first time it runs.
 fn once(
     system: &Kitchen,
-    call: Call,
+    call: Row,
     results: &Sender<Result<(), Error>>,
 ) -> impl FnMut(&Peer) + Send + Clone + 'static {
     let (system, results) = (system.clone(), results.clone());
@@ -92,6 +109,8 @@ fn is_documented(kind: &str, call: &str, error: &Error) -> bool {
     match (call, error) {
         // bob answers nobody; after a close or shutdown has begun nobody waits in a call of the peer.
         ("ask", Error::TimedOut) | ("ask oneself", Error::Deadlock { .. }) | ("events", Error::TimedOut) => true,
+        ("start and wait" | "start and wait for oneself", Error::TimedOut) => true,
+        ("start and wait for oneself", Error::Deadlock { .. }) => kind == "on_message",
         ("receive", Error::TimedOut | Error::InvalidArgument(_)) => true,
         ("mingle", _) => false,
         (_, Error::Closed { .. }) => kind == "on_stop",
