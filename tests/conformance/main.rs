@@ -69,7 +69,9 @@ mod limits {
 /// What potluck leaves of itself in the process that it is a guest of.
 mod guest {
     mod apart;
-    // Threads, their switches and the memory of the process are seen in /proc.
+    // Threads, their switches, the signals and the memory of the process are seen in /proc.
+    #[cfg(target_os = "linux")]
+    mod alone;
     #[cfg(target_os = "linux")]
     mod threads;
 }

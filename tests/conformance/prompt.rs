@@ -1,9 +1,9 @@
 //! Whoever waits for a peer that closes is told at once, and so is whoever waits as it.
 
 use crossbeam_channel::unbounded;
-use potluck::{Ended, Error, Message, Peer, PeerOptions};
+use potluck::{Ended, Error, HandlerError, Message, Peer, PeerOptions, SystemOptions};
 
-use crate::support::{Gate, Kitchen, LONG, NOW, closed, host, kitchen, next, peer_closed, shut_down};
+use crate::support::{Gate, Kitchen, LONG, NOW, closed, host, kitchen, kitchen_with, next, peer_closed, shut_down};
 
 /// A system with a bob, and an ada who holds `soup`, whose handler stands at the gate until the end of the test.
 fn busy_ada(options: PeerOptions) -> (Kitchen, Peer, Peer, Gate) {
@@ -249,4 +249,53 @@ fn an_asker_is_told_at_close_though_its_message_was_taken_out_and_waits_behind_a
     assert_eq!(ask.result().unwrap_err(), Error::PeerClosed { peer: "ada".into() });
     gate.open();
     assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn a_handler_whose_peer_closes_waits_in_no_call_after_that_as_whomever() {
+    let kitchen = kitchen();
+    let (bob, eve) = (kitchen.spawn("bob").unwrap(), kitchen.spawn("eve").unwrap());
+    bob.share("soup", "tomato").unwrap();
+    let gate = Gate::new();
+    let (inside, acting) = (gate.clone(), eve.clone());
+    let (seen, sights) = unbounded();
+    let options = PeerOptions::new().on_message(move |ada, _| {
+        inside.pass();
+        for peer in [ada, &acting] {
+            seen.send(peer.ask("bob", "question", "", LONG).map(drop))?;
+        }
+        // As another it may do what needs no waiting.
+        seen.send(acting.request("bob", "soup", LONG).map(drop))?;
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.tell("ada", "go", "", NOW).unwrap();
+    gate.await_arrival();
+    assert_eq!(ada.close(NOW), Ok(Ended::StillRunning));
+    gate.open();
+    assert_eq!([next(&sights), next(&sights)], [Err(closed("ada")), Err(closed("ada"))]);
+    assert_eq!(next(&sights), Ok(()));
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert_eq!(eve.get("soup").unwrap().bytes(), b"tomato");
+}
+
+#[test]
+fn whoever_waits_for_a_peer_is_told_when_the_failure_of_a_handler_closes_it() {
+    let kitchen = kitchen_with(SystemOptions::new().close_on_handler_failure(true));
+    let gate = Gate::new();
+    let inside = gate.clone();
+    let options = PeerOptions::new().on_request(|_, _, _| Ok(())).on_message(move |_, _| {
+        inside.pass();
+        Err(HandlerError::failed("burnt"))
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.share("soup", "tomato").unwrap();
+    let (bob, eve) = (kitchen.spawn("bob").unwrap(), kitchen.spawn("eve").unwrap());
+    ada.tell("ada", "cook", "", NOW).unwrap();
+    gate.await_arrival();
+    let ask = host(move || bob.ask("ada", "taste", "", LONG).map(drop)).waiting();
+    let request = host(move || eve.request("ada", "soup", LONG).map(drop)).waiting();
+    gate.open();
+    assert_eq!([ask.result(), request.result()], [Err(peer_closed("ada")), Err(peer_closed("ada"))]);
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
 }

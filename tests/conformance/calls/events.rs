@@ -185,3 +185,36 @@ fn a_reader_times_out_and_a_closed_one_is_closed() {
     events.close();
     assert_eq!(events.next(LONG), Err(closed("kitchen")));
 }
+
+#[test]
+fn of_two_calls_the_events_are_in_their_order_if_one_had_returned_before_the_other_began() {
+    let (kitchen, ada, bob) = ada_and_bob();
+    let options = PeerOptions::new().on_request(|_, _, _| Ok(()));
+    let eve = kitchen.spawn_with("eve", options).unwrap();
+    for peer in [&ada, &bob, &eve] {
+        peer.share("soup", "tomato").unwrap();
+    }
+    let events = kitchen.events(10_000).unwrap();
+    drain(&events);
+    let mut expected = Vec::new();
+    for (caller, from) in [(&ada, "eve"), (&bob, "ada"), (&eve, "bob"), (&bob, "eve")].into_iter().cycle().take(200) {
+        let (by, caller) = (caller.name().to_owned(), caller.clone());
+        host(move || caller.request(from, "soup", LONG).unwrap()).result();
+        expected.push((from.to_owned(), by));
+    }
+    let seen = drain(&events).into_iter().filter_map(|event| match event {
+        Event::Requested { peer, by, .. } => Some((peer.to_string(), by.to_string())),
+        _ => None,
+    });
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_fetch_reports_what_a_request_does() {
+    let (kitchen, ada, bob) = ada_and_bob();
+    ada.share("soup", "tomato").unwrap();
+    let events = kitchen.events(10).unwrap();
+    drain(&events);
+    bob.fetch("soup", NOW).unwrap();
+    assert_eq!(drain(&events), [requested("ada", "bob", "soup", 1, 6), received("bob", "ada", "soup", 1, 6)]);
+}

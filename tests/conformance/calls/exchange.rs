@@ -1,8 +1,8 @@
 //! Exchanges: both swap what they hold at that moment, or nothing changes.
 
-use potluck::{HandlerError, Peer, PeerOptions};
+use potluck::{Ended, Error, HandlerError, Peer, PeerOptions};
 
-use crate::support::{LONG, NOW, ada_and_bob, drain, host, kitchen, no_such_peer, no_such_resource, refused};
+use crate::support::{LONG, NOW, SHORT, ada_and_bob, drain, host, kitchen, no_such_peer, no_such_resource, refused};
 
 fn soup(peer: &Peer) -> String {
     String::from_utf8_lossy(peer.get("soup").unwrap().bytes()).into_owned()
@@ -140,4 +140,22 @@ fn many_exchanges_at_once_lose_and_double_nothing() {
     let mut held: Vec<String> = peers.iter().map(soup).collect();
     held.sort();
     assert_eq!(held, NAMES);
+}
+
+#[test]
+fn an_exchange_whose_shelves_change_whenever_its_handlers_see_them_times_out_and_changes_nothing() {
+    let kitchen = kitchen();
+    let bob = kitchen.spawn("bob").unwrap();
+    bob.share("soup", "leek").unwrap();
+    let other = bob.clone();
+    let options = PeerOptions::new().on_offer(move |_, _, _| {
+        other.share("soup", "newer")?;
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.share("soup", "tomato").unwrap();
+    assert_eq!(bob.exchange("ada", "soup", SHORT).unwrap_err(), Error::TimedOut);
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+    assert_eq!(soup(&bob), "newer");
+    assert_eq!(bob.get("soup").unwrap().origin(), "bob");
 }

@@ -154,3 +154,16 @@ fn a_received_message_can_be_answered_after_its_peer_has_closed_or_the_asker_is_
         Err(error) => assert_eq!((error, replied), (peer_closed("ada"), Err(Error::Canceled))),
     }
 }
+
+#[test]
+fn a_message_to_an_inbox_is_finished_when_accepted() {
+    let (_kitchen, ada, bob) = ada_and_bob();
+    ada.share("soup", "tomato").unwrap();
+    bob.share("bread", "rye").unwrap();
+    bob.tell("ada", "hello", "", NOW).unwrap();
+    // Nothing of these waits for somebody to receive it.
+    bob.request("ada", "soup", NOW).unwrap();
+    bob.offer("ada", "bread", NOW).unwrap();
+    bob.exchange("ada", "soup", NOW).unwrap();
+    assert_eq!(ada.receive(NOW).unwrap().kind(), "hello");
+}

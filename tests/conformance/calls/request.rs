@@ -121,3 +121,21 @@ fn a_panic_of_on_request_is_told_and_the_peer_lives_on() {
     assert_eq!(bob.request("ada", "soup", LONG).unwrap_err(), handler_failed("ada", "the pot is hot"));
     assert_eq!(bob.request("ada", "soup", LONG).unwrap().bytes(), b"tomato");
 }
+
+#[test]
+fn on_request_is_asked_by_whatever_call_gets_the_resource() {
+    let kitchen = kitchen();
+    let (asked, asks) = crossbeam_channel::unbounded();
+    let options = PeerOptions::new().on_request(move |_, by, name| Ok(asked.send(format!("{name} for {by}"))?));
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    let soup = ada.share("soup", "tomato").unwrap();
+    bob.request("ada", "soup", LONG).unwrap();
+    bob.request_newer("ada", "soup", &soup, LONG).unwrap();
+    bob.fetch("soup", LONG).unwrap();
+    bob.exchange("ada", "soup", LONG).unwrap();
+    assert_eq!(asks.try_iter().collect::<Vec<_>>(), ["soup for bob"; 4]);
+    // Of the two, bob alone requests from ada.
+    assert_eq!(kitchen.mingle("soup", 1, LONG).unwrap().len(), 2);
+    assert_eq!(asks.try_iter().collect::<Vec<_>>(), ["soup for bob"]);
+}

@@ -1,10 +1,10 @@
 //! Timeouts: 0 does what needs no waiting and leaves nothing queued; huge ones are fine.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use potluck::{Ended, Error, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, ada_and_bob, drain, full, kitchen, shut_down};
+use crate::support::{Gate, LONG, NOW, PATIENT, ada_and_bob, drain, full, kitchen, shut_down};
 
 #[test]
 fn at_timeout_0_all_is_done_that_idle_peers_need_no_waiting_for() {
@@ -108,4 +108,26 @@ fn the_longest_timeout_is_fine_for_every_call() {
     kitchen.events(10).unwrap().next(forever).unwrap();
     assert_eq!(ada.close(forever), Ok(Ended::Yes));
     assert_eq!(shut_down(&kitchen, forever), Ok(Ended::Yes));
+}
+
+#[test]
+fn one_deadline_covers_all_of_a_call() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let options = PeerOptions::new().on_request(move |_, _, _| {
+        held.pass();
+        Ok(())
+    });
+    kitchen.spawn_with("ada", options).unwrap().share("soup", "tomato").unwrap();
+    for number in 0..20 {
+        kitchen.spawn(&format!("guest{number}")).unwrap();
+    }
+    // Each of the twenty would wait as long if it had a deadline of its own.
+    let begun = Instant::now();
+    let round = kitchen.mingle("soup", 1, PATIENT).unwrap();
+    assert!(begun.elapsed() < 10 * PATIENT, "{:?}", begun.elapsed());
+    assert!(round[1..].iter().all(|entry| entry.result.as_ref().is_err_and(|error| *error == Error::TimedOut)));
+    gate.open();
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }

@@ -1,7 +1,7 @@
 //! The end of a system.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 use potluck::{Ended, PeerOptions, SystemOptions};
@@ -138,4 +138,18 @@ fn shutdowns_and_closes_at_once_all_wait_for_the_same_end() {
         }
         assert_eq!(close.result(), Ok(Ended::Yes));
     }
+}
+
+#[test]
+fn dropping_the_last_handle_waits_a_second_by_default() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let options = PeerOptions::new().on_stop(move |_| held.pass());
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let begun = Instant::now();
+    host(move || drop(kitchen)).result();
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    gate.open();
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
 }

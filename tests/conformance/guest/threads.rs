@@ -1,7 +1,7 @@
 //! What only the operating system can tell: which threads there are, whether they are woken, and how much memory is used.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ fn assert_gone(prefix: &str) {
     }
 }
 
-fn status_of(task: &std::path::Path, key: &str) -> String {
+fn status_of(task: &Path, key: &str) -> String {
     let status = fs::read_to_string(task.join("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(key)).expect("the status has it");
     line[key.len()..].trim().to_owned()
@@ -121,4 +121,22 @@ fn a_thousand_peers_mingle_a_hundred_rounds_and_nothing_is_left() {
     assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
     assert_eq!(drain(&events).iter().filter(|event| matches!(event, Event::Left { .. })).count(), PEERS);
     assert_gone("potluck:mgl");
+}
+
+#[test]
+fn a_peers_thread_blocks_all_signals_that_may_be_meant_for_the_host() {
+    // These are the thread's own faults, and the two that nobody can block.
+    const NOT_BLOCKED: [u32; 8] = [4, 5, 7, 8, 9, 11, 19, 31];
+    let kitchen = kitchen();
+    let (seen, sights) = crossbeam_channel::unbounded();
+    let options = PeerOptions::new().on_message(move |_, _| {
+        seen.send(status_of(Path::new("/proc/thread-self"), "SigBlk:"))?;
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.tell("ada", "look", "", NOW).unwrap();
+    let blocked = u64::from_str_radix(&next(&sights), 16).unwrap();
+    for signal in (1..32).filter(|signal| !NOT_BLOCKED.contains(signal)) {
+        assert_ne!(blocked & 1 << (signal - 1), 0, "signal {signal} of {blocked:x}");
+    }
 }

@@ -222,3 +222,28 @@ fn a_destructor_of_a_queued_body_may_close_the_very_peer() {
     assert_eq!(inbox.close(LONG), Ok(Ended::Yes));
     assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
+
+#[test]
+fn a_vote_that_fails_is_an_event_and_one_that_refuses_is_none() {
+    let kitchen = kitchen();
+    let options = PeerOptions::new()
+        .on_request(|_, by, _| match by {
+            "bob" => Err(HandlerError::refused("no")),
+            _ => panic!("the pot is hot"),
+        })
+        .on_offer(|_, by, _| match by {
+            "bob" => Err(HandlerError::refused("no")),
+            _ => Err(HandlerError::failed("no spoon")),
+        });
+    kitchen.spawn_with("ada", options).unwrap().share("soup", "tomato").unwrap();
+    let (bob, eve) = (kitchen.spawn("bob").unwrap(), kitchen.spawn("eve").unwrap());
+    let events = kitchen.events(20).unwrap();
+    drain(&events);
+    for peer in [&bob, &eve] {
+        peer.share("soup", "leek").unwrap();
+        peer.request("ada", "soup", LONG).unwrap_err();
+        peer.offer("ada", "soup", LONG).unwrap_err();
+    }
+    let failed = |text: &str| Event::HandlerFailed { peer: "ada".into(), from: "eve".into(), text: text.into() };
+    assert_eq!(drain(&events), [failed("the pot is hot"), failed("no spoon")]);
+}

@@ -1,9 +1,11 @@
 //! Room in a mailbox: who finds none waits, in line, or is told.
 
-use crossbeam_channel::{Receiver, unbounded};
-use potluck::{Error, Message, Peer, PeerOptions};
+use std::sync::atomic::Ordering;
 
-use crate::support::{Gate, Kitchen, LONG, NOW, SHORT, full, host, kitchen, next};
+use crossbeam_channel::{Receiver, unbounded};
+use potluck::{Bytes, Error, Message, Peer, PeerOptions};
+
+use crate::support::{Dropped, Gate, Kitchen, LONG, NOW, SHORT, full, host, kitchen, next};
 
 /// A system with a bob, and an ada whose handler stands at the gate with the first message and whose mailbox is limited
 /// by `limit`; what she handles comes out of the channel.
@@ -230,4 +232,63 @@ fn senders_that_are_ended_while_they_wait_leave_the_room_as_it_was() {
         assert_eq!(bob.try_tell("ada", "outside", ""), Err(full("ada")), "round {round}");
         gate.open();
     }
+}
+
+#[test]
+fn operations_and_receipts_never_count_as_messages() {
+    let kitchen = kitchen();
+    let bob = kitchen.spawn("bob").unwrap();
+    let (seen, sights) = unbounded();
+    let receipts = seen.clone();
+    let options = PeerOptions::new()
+        .mailbox_messages_max(1)
+        .on_message(move |ada, message| {
+            if message.kind() == "wait" {
+                ada.ask("bob", "how long?", "", LONG)?;
+            }
+            Ok(seen.send(message.kind().to_owned())?)
+        })
+        .on_request(|_, _, _| Ok(()))
+        .on_received(move |_, _, got| receipts.send(got.name().to_owned()).unwrap());
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    ada.share("soup", "tomato").unwrap();
+    ada.tell("ada", "wait", "", NOW).unwrap();
+    let question = bob.receive(LONG).unwrap();
+    // Receipts, since her handler has given up its turn; and requests, which must wait for her thread.
+    for name in ["bread", "cake", "salt"] {
+        bob.share(name, "").unwrap();
+        bob.offer("ada", name, LONG).unwrap();
+    }
+    let requests = [(); 3].map(|()| {
+        let bob = bob.clone();
+        host(move || bob.request("ada", "soup", LONG).map(drop)).waiting()
+    });
+    bob.try_tell("ada", "note", "").unwrap();
+    assert_eq!(bob.try_tell("ada", "one too many", ""), Err(full("ada")));
+    question.reply("now").unwrap();
+    requests.into_iter().for_each(|request| assert_eq!(request.result(), Ok(())));
+    for expected in ["wait", "bread", "cake", "salt", "note"] {
+        assert_eq!(next(&sights), expected);
+    }
+}
+
+#[test]
+fn a_message_that_was_given_up_frees_its_body_at_once() {
+    struct Body(Dropped);
+    impl AsRef<[u8]> for Body {
+        fn as_ref(&self) -> &[u8] {
+            self.0.touch();
+            b"body"
+        }
+    }
+    let (_kitchen, bob, gate, _sights) = busy_ada(one_message);
+    let body = || {
+        let (data, dropped) = Dropped::new();
+        (Bytes::from_owner(Body(data)), dropped)
+    };
+    let ((queued, first), (in_line, second)) = (body(), body());
+    assert_eq!(bob.ask("ada", "queued", queued, SHORT).unwrap_err(), Error::TimedOut);
+    assert_eq!(bob.tell("ada", "in line", in_line, SHORT).unwrap_err(), full("ada"), "it still has its place");
+    assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (1, 1));
+    gate.open();
 }

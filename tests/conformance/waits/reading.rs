@@ -32,6 +32,8 @@ fn what_a_peer_has_shared_can_be_read_while_its_handler_waits() {
     let (kitchen, ada, bob, gate) = busy_ada();
     assert_eq!(bob.request("ada", "soup", NOW).unwrap().bytes(), b"tomato");
     assert_eq!(bob.fetch("soup", NOW).unwrap().bytes(), b"tomato");
+    let bread = bob.get("bread").unwrap();
+    assert_eq!(bob.request_newer("ada", "bread", &bread, NOW).unwrap().unwrap().bytes(), b"ada's");
     assert_eq!(ada.get("soup").unwrap().bytes(), b"tomato");
     assert_eq!(ada.resources().unwrap().len(), 2);
     assert_eq!(kitchen.holders("soup").unwrap().len(), 2);

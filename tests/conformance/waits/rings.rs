@@ -373,3 +373,41 @@ fn a_ring_that_a_close_breaks_leaves_nothing_behind() {
     assert_eq!(answer.bytes(), b"bob: deadlock: bob -> ada -> bob");
     assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
 }
+
+#[test]
+fn waiting_for_room_at_a_peer_without_on_message_closes_no_ring() {
+    // ada's handler waits for room in bob's inbox, and a handler of bob for ada: who makes the room is whoever receives.
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let (inside, first) = (gate.clone(), gate.clone());
+    let bob = PeerOptions::new().mailbox_messages_max(1).on_request(move |peer, _, _| {
+        inside.pass();
+        peer.ask("ada", "you?", "", LONG)?;
+        Ok(())
+    });
+    let bob = kitchen.spawn_with("bob", bob).unwrap();
+    bob.share("soup", "tomato").unwrap();
+    let ada = PeerOptions::new().on_message(move |peer, message| {
+        if message.kind() == "go" {
+            peer.try_tell("bob", "first", "")?;
+            first.pass();
+            peer.tell("bob", "second", "", LONG)?;
+        }
+        Ok(message.reply("me")?)
+    });
+    kitchen.spawn_with("ada", ada).unwrap();
+    let (one, two) = (kitchen.spawn("one").unwrap(), kitchen.spawn("two").unwrap());
+    let go = host(move || one.ask("ada", "go", "", LONG).map(drop));
+    gate.await_arrival();
+    let request = host(move || two.request("bob", "soup", LONG).map(|soup| soup.body()));
+    gate.await_arrival();
+    // Whoever of the two comes to wait first: neither is told of a ring.
+    (0..2).for_each(|_| gate.open());
+    let (go, request) = (go.waiting(), request.waiting());
+    assert!(go.is_waiting() && request.is_waiting());
+    assert_eq!(bob.receive(LONG).unwrap().kind(), "first");
+    assert_eq!(go.result(), Ok(()));
+    assert_eq!(request.result().unwrap(), "tomato");
+    assert_eq!(bob.receive(LONG).unwrap().kind(), "second");
+    assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+}
