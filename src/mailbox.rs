@@ -4,7 +4,7 @@
 //! before anything is counted or pushed, and so that a closed mailbox admits nothing more. What was reserved before the
 //! close will be pushed: the last to look waits until the word says that nothing is left.
 //!
-//! Room is counted until a letter's handler begins, or it is buried: whoever takes one out says when.
+//! Room is counted until a letter is begun, by a handler or a receiver, or is buried: whoever gets it says when.
 //!
 //! Room is granted in order of arrival: who finds others waiting waits behind them, or is told that it is full. Who
 //! frees room gives it to the first in line, pushes its message and ends its wait: no sender has to wake up to be served.
@@ -226,7 +226,8 @@ impl Mailbox {
         self.aside.lock().take()
     }
 
-    /// Takes the next message for `receive`, or puts the wait in line: then `None`. Refused when closed.
+    /// Takes the next message for `receive`, or puts the wait in line: then `None`. Refused when closed. Who gets a message
+    /// releases its room when he has begun it.
     pub(crate) fn receive(&self, wait: Option<&Arc<Wait<Letter>>>) -> Result<Option<Letter>, IsClosed> {
         {
             let mut receivers = self.receivers.lock();
@@ -236,8 +237,6 @@ impl Mailbox {
             if receivers.entries.iter().all(|wait| !wait.is_open())
                 && let Some(letter) = self.take()
             {
-                drop(receivers);
-                self.release(letter.size());
                 return Ok(Some(letter));
             }
             let Some(wait) = wait else { return Ok(None) };
@@ -376,10 +375,7 @@ impl Mailbox {
             (wait, self.take())
         };
         match letter {
-            Some(letter) => {
-                self.free(letter.size());
-                wait.finish(Ok(letter));
-            }
+            Some(letter) => wait.finish(Ok(letter)),
             None => unreachable!("letters of an open inbox are taken under its lock"),
         }
         true

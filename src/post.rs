@@ -186,9 +186,12 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
                 result?
             }
         };
-        let ask = letter.ask();
-        // An ask that was given up is a dead letter; the next one may be there.
-        if let Some((message, _)) = open(peer, letter, &mut after) {
+        let (ask, size) = (letter.ask(), letter.size());
+        // An ask that was given up is a dead letter; the next one may be there. Its room is released after that: so the peer does not
+        // end before it is recorded.
+        let opened = open(peer, letter, &mut after);
+        peer.mailbox.release(size);
+        if let Some((message, _)) = opened {
             if let Some(ask) = ask {
                 keep(peer, ask);
             }

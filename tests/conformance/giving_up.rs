@@ -1,9 +1,13 @@
 //! What is given up in time did not happen and will not; an ask whose handler had begun says that it is in doubt.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use crossbeam_channel::unbounded;
 use potluck::{Error, Event, Peer, PeerOptions};
 
-use crate::support::{Gate, LONG, NOW, PATIENT, SHORT, closed, drain, host, kitchen, kitchen_of};
+use crate::support::{Gate, Host, LONG, NOW, PATIENT, SHORT, closed, drain, host, kitchen, kitchen_of};
 
 #[test]
 fn an_operation_given_up_while_its_handler_thinks_changes_nothing() {
@@ -102,3 +106,28 @@ fn an_ask_ended_by_the_close_of_its_sender_is_a_dead_letter_if_not_begun() {
     assert_eq!(letters.count(), 1);
     gate.open();
 }
+
+#[test]
+fn a_message_is_whole_also_if_its_asker_gives_up_as_its_handler_begins() {
+    let kitchen = kitchen();
+    let torn = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&torn);
+    let cook = PeerOptions::new().on_message(move |_, message| {
+        count.fetch_add(u64::from(message.bytes() != b"whole"), Ordering::SeqCst);
+        Ok(message.reply("")?)
+    });
+    kitchen.spawn_with("cook", cook).unwrap();
+    let askers = ["ada", "bob", "eve"].map(|name| {
+        let peer = kitchen.spawn(name).unwrap();
+        host(move || {
+            for n in 0..ASKS {
+                let _ = peer.ask("cook", "taste", "whole", Duration::from_nanos(1 + n * 37 % 60_000));
+            }
+        })
+    });
+    askers.into_iter().for_each(Host::result);
+    assert_eq!(torn.load(Ordering::SeqCst), 0);
+}
+
+/// Enough that some are given up in the moment between two steps of whoever begins them.
+const ASKS: u64 = 20_000;

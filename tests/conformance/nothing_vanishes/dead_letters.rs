@@ -1,8 +1,10 @@
 //! An accepted message that no handler will see is a dead letter, counted once.
 
+use std::time::Duration;
+
 use potluck::{DeadLetter, DeadLetters, Ended, Error, Event, Peer, PeerOptions, PeerSystem, SystemOptions};
 
-use crate::support::{Gate, Kitchen, LONG, NOW, SHORT, closed, drain, host, kitchen, kitchen_with, peer_closed};
+use crate::support::{Gate, Host, Kitchen, LONG, NOW, SHORT, closed, drain, host, kitchen, kitchen_with, peer_closed};
 
 type Letter = (String, String, String, u64, Error);
 
@@ -153,5 +155,38 @@ fn every_message_is_handled_or_a_dead_letter_when_peers_close_while_others_send(
         let sent: usize = senders.map(crate::support::Host::result).iter().sum();
         let dead = kitchen.dead_letters().unwrap().count as usize;
         assert_eq!(sent, 1 + handlings.len() + dead, "round {round}");
+    }
+}
+
+#[test]
+fn an_ask_that_is_given_up_at_an_inbox_is_recorded_before_its_peer_has_left() {
+    let kitchen = kitchen();
+    let events = kitchen.events(1_000_000).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    for _ in 0..300 {
+        let ada = kitchen.spawn("ada").unwrap();
+        let askers = [0, 1, 2].map(|first| {
+            let bob = bob.clone();
+            host(move || {
+                for n in first.. {
+                    match bob.ask("ada", "taste", "", Duration::from_nanos(1 + n * 37 % 60_000)) {
+                        Err(Error::PeerClosed { .. } | Error::NoSuchPeer { .. }) => return,
+                        _ => {}
+                    }
+                }
+            })
+        });
+        let receivers = [(); 2].map(|()| {
+            let ada = ada.clone();
+            host(move || while !matches!(ada.receive(LONG), Err(Error::Closed { .. })) {})
+        });
+        // They are given up in the queue now and then: the close comes at any moment after the first of that.
+        while !matches!(events.next(LONG).expect("none is given up"), Event::DeadLetter { .. }) {}
+        assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+        askers.into_iter().chain(receivers).for_each(Host::result);
+        let seen = drain(&events);
+        let left = seen.iter().position(|event| matches!(event, Event::Left { .. })).expect("it has left");
+        let late: Vec<_> = seen[left..].iter().filter(|event| matches!(event, Event::DeadLetter { .. })).collect();
+        assert!(late.is_empty(), "after it has left: {late:?}");
     }
 }
