@@ -1,8 +1,9 @@
 //! Every call as a peer, with random arguments, and the errors that it may answer. A new call is a row here.
 
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
-use potluck::{Ended, Error, Resource, Result};
+use potluck::{Call as About, Ended, Error, Resource, Result};
 
 use crate::kitchen::{Guest, LONG, NAMES, NOW, RESOURCES};
 use crate::ledger::Fate;
@@ -29,11 +30,7 @@ pub(crate) const CALLS: &[Call] = &[
     call("resources", |me, _| me.peer.resources()?.iter().try_for_each(|held| me.look(held)), |_| false),
     call("request", request, of_a_shelf),
     call("request_newer", request_newer, of_a_shelf),
-    call(
-        "fetch",
-        |me, random| me.look(&me.peer.fetch(random.one_of(&RESOURCES), random.timeout())?),
-        |error| of_a_shelf(error) && !matches!(error, Error::NoSuchPeer { .. }),
-    ),
+    call("fetch", fetch, |error| of_a_shelf(error) && !matches!(error, Error::NoSuchPeer { .. })),
     call("offer", offer, of_a_shelf),
     call("exchange", exchange, of_a_shelf),
     call("tell", |me, random| tell(me, random, Duration::from_millis(2)), of_a_mailbox),
@@ -75,12 +72,12 @@ fn is_not_held(error: &Error) -> bool {
 fn of_a_shelf(error: &Error) -> bool {
     matches!(error, Error::NoSuchPeer { .. } | Error::NoSuchResource { .. } | Error::PeerClosed { .. })
         || matches!(error, Error::Refused { .. } | Error::HandlerFailed { .. })
-        || matches!(error, Error::TooLarge { .. } | Error::TimedOut)
+        || matches!(error, Error::TooLarge { .. } | Error::TimedOut | Error::Canceled)
 }
 
 fn of_a_mailbox(error: &Error) -> bool {
     matches!(error, Error::NoSuchPeer { .. } | Error::PeerClosed { .. })
-        || matches!(error, Error::Full { .. } | Error::TooLarge { .. })
+        || matches!(error, Error::Full { .. } | Error::TooLarge { .. } | Error::Canceled)
 }
 
 impl Call {
@@ -97,6 +94,45 @@ impl Call {
             me.kitchen.fault(format!("{name} as {} (in a handler: {}): {error:?}", me.peer.name(), me.is_handler));
         }
         false
+    }
+}
+
+/// Makes a call with another peer in one of its two forms: waits in it, or starts it and waits for that, perhaps several times, and
+/// perhaps thinks better of it.
+fn make(me: &Guest, random: &mut Random, about: About<'_>, timeout: Duration) -> Result<Option<Resource>> {
+    let peer = &me.peer;
+    if !random.one_in(3) {
+        return match about {
+            About::Request { from, name } => peer.request(from, name, timeout).map(Some),
+            About::RequestNewer { from, name, than } => peer.request_newer(from, name, than, timeout),
+            About::Fetch { name } => peer.fetch(name, timeout).map(Some),
+            About::Offer { to, name } => peer.offer(to, name, timeout).map(|()| None),
+            About::Exchange { with, name } => peer.exchange(with, name, timeout).map(Some),
+            About::Tell { to, kind, body } => peer.tell(to, kind, body, timeout).map(|()| None),
+            About::Ask { to, kind, body } => peer.ask(to, kind, body, timeout).map(Some),
+        };
+    }
+    let pending = peer.start(about, timeout)?;
+    loop {
+        if random.one_in(8) {
+            pending.cancel();
+        }
+        match pending.wait(if random.one_in(2) { LONG } else { random.timeout() }) {
+            // Perhaps only of this wait.
+            Poll::Ready(Err(Error::Deadlock { .. } | Error::Closed { .. })) => break,
+            Poll::Ready(result) => return result,
+            Poll::Pending => {}
+        }
+    }
+    pending.cancel();
+    let deadline = Instant::now() + LONG;
+    loop {
+        // Whoever ended it before may be about to say how; a wait would end with the peer that waits.
+        match pending.wait(NOW) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => assert!(Instant::now() < deadline, "it was given up and does not end: {pending:?}"),
+        }
+        std::thread::yield_now();
     }
 }
 
@@ -118,43 +154,59 @@ fn share_if(me: &Guest, random: &mut Random) -> Result<()> {
 }
 
 fn request(me: &Guest, random: &mut Random) -> Result<()> {
-    me.look(&me.peer.request(random.one_of(&NAMES), random.one_of(&RESOURCES), random.timeout())?)
+    let (from, name) = (random.one_of(&NAMES), random.one_of(&RESOURCES));
+    let timeout = random.timeout();
+    me.look_if_any(make(me, random, About::Request { from, name }, timeout)?)
+}
+
+fn fetch(me: &Guest, random: &mut Random) -> Result<()> {
+    let (name, timeout) = (random.one_of(&RESOURCES), random.timeout());
+    me.look_if_any(make(me, random, About::Fetch { name }, timeout)?)
 }
 
 fn request_newer(me: &Guest, random: &mut Random) -> Result<()> {
     let Some(than) = me.kitchen.one_seen(random) else { return Ok(()) };
-    let Some(newer) = me.peer.request_newer(random.one_of(&NAMES), than.name(), &than, random.timeout())? else {
-        return Ok(());
-    };
+    let (from, timeout) = (random.one_of(&NAMES), random.timeout());
+    let call = About::RequestNewer { from, name: than.name(), than: &than };
+    let Some(newer) = make(me, random, call, timeout)? else { return Ok(()) };
     let is_newer = crate::content::maker(&newer) != crate::content::maker(&than) || newer.version() > than.version();
     me.expect(is_newer, || format!("{newer:?} is no newer than {than:?}"));
     me.look(&newer)
 }
 
 fn offer(me: &Guest, random: &mut Random) -> Result<()> {
-    me.peer.offer(random.one_of(&NAMES), random.one_of(&RESOURCES), random.timeout())
+    let (to, name, timeout) = (random.one_of(&NAMES), random.one_of(&RESOURCES), random.timeout());
+    let given = make(me, random, About::Offer { to, name }, timeout)?;
+    me.expect(given.is_none(), || format!("an offer gave {given:?}"));
+    Ok(())
 }
 
 fn exchange(me: &Guest, random: &mut Random) -> Result<()> {
-    me.look(&me.peer.exchange(random.one_of(&NAMES), random.one_of(&RESOURCES), random.timeout())?)
+    let (with, name, timeout) = (random.one_of(&NAMES), random.one_of(&RESOURCES), random.timeout());
+    me.look_if_any(make(me, random, About::Exchange { with, name }, timeout)?)
 }
 
 fn tell(me: &Guest, random: &mut Random, timeout: Duration) -> Result<()> {
     let number = me.kitchen.ledger.number();
     let body = me.kitchen.contents.of_message(number, "tell");
-    let result = me.peer.tell(random.one_of(&NAMES), &format!("tell {number}"), body, timeout);
+    let (to, kind) = (random.one_of(&NAMES), format!("tell {number}"));
+    let result = make(me, random, About::Tell { to, kind: &kind, body }, timeout);
     me.kitchen.check(me.kitchen.ledger.told(number, &result));
     me.expect(!timeout.is_zero() || !matches!(result, Err(Error::Deadlock { .. })), || "a ring of no wait".to_owned());
-    result
+    result.map(drop)
 }
 
 fn ask(me: &Guest, random: &mut Random) -> Result<()> {
     let kitchen = &me.kitchen;
     let (number, timeout, to) = (kitchen.ledger.number(), random.timeout(), random.one_of(&NAMES));
     let kind = format!("ask {number}");
-    let result = me.peer.ask(to, &kind, kitchen.contents.of_message(number, "ask"), timeout);
+    let body = kitchen.contents.of_message(number, "ask");
+    let result = make(me, random, About::Ask { to, kind: &kind, body }, timeout);
     kitchen.check(kitchen.ledger.asked(number, &result, timeout));
-    let answer = result?;
+    let Some(answer) = result? else {
+        me.kitchen.fault(format!("{kind} was answered by nothing"));
+        return Ok(());
+    };
     let about = (answer.name(), answer.origin(), answer.version());
     me.expect(about == (kind.as_str(), to, 0), || format!("{answer:?} is no answer to {kind} by {to}"));
     kitchen.check(kitchen.contents.check_message(answer.bytes(), number, "answer"));

@@ -61,6 +61,10 @@ impl Guest {
         Ok(())
     }
 
+    pub(crate) fn look_if_any(&self, resource: Option<Resource>) -> Result<()> {
+        resource.map_or(Ok(()), |resource| self.look(&resource))
+    }
+
     pub(crate) fn expect(&self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.kitchen.fault(otherwise());

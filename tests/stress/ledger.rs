@@ -20,7 +20,7 @@ enum Told {
     Accepted,
     Handled,
     Buried,
-    /// A close ended it: either of the two, or it was never accepted. Kept as a bit.
+    /// A close or its sender ended it: either of the two, or it was never accepted. Kept as a bit.
     Unknown,
     NotSent,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Ledger(Mutex<Pages>);
 struct Pages {
     next: u64,
     open: HashMap<u64, Open>,
-    /// A bit for each message of which only a close told its sender, and that nothing may ever become of. They are many.
+    /// A bit for each message that ended so, and that nothing may ever become of. They are many.
     unknown: Vec<u64>,
     counts: Counts,
 }
@@ -88,7 +88,7 @@ impl Ledger {
             Err(Error::OutcomeUnknown { .. }) => Told::Handled,
             // It was queued, and taken back; at timeout 0 it never was.
             Err(Error::TimedOut) if !timeout.is_zero() => Told::Buried,
-            Err(Error::PeerClosed { .. } | Error::Closed { .. }) => Told::Unknown,
+            Err(Error::PeerClosed { .. } | Error::Closed { .. } | Error::Canceled) => Told::Unknown,
             Err(_) => Told::NotSent,
         };
         self.0.lock().counts.asks += u64::from(matches!(told, Told::Handled | Told::Buried));
