@@ -117,9 +117,10 @@ pub unsafe extern "C" fn potluck_peer_start(
 unsafe fn read<'a>(given: &'a potluck_call_t, than: Option<&'a crate::Resource>) -> Result<Call<'a>> {
     let has_peer = given.verb != POTLUCK_CALL_FETCH;
     let has_body = matches!(given.verb, POTLUCK_CALL_TELL | POTLUCK_CALL_ASK);
+    let has_data = !given.data.is_null() || given.data_len > 0;
     let unused = [
         ("to", !has_peer && !given.to.is_null()),
-        ("data", !has_body && !(given.data.is_null() && given.data_len == 0)),
+        ("data", !has_body && has_data),
         ("than", given.verb != POTLUCK_CALL_REQUEST && than.is_some()),
         ("reserved", given.reserved != 0),
     ];

@@ -231,15 +231,13 @@ fn a_call_ends_at_its_deadline_though_nobody_waits_for_it() {
     let queued = bob.start(Call::Ask { to: "cook", kind: "queued", body }, SHORT).unwrap();
     let in_line = bob.start(tell("cook", "in line"), SHORT).unwrap();
     let vote = bob.start(Call::Request { from: "cook", name: "soup" }, SHORT).unwrap();
-    loop {
-        match events.next(LONG).expect("nobody sees that the deadline has passed") {
-            Event::DeadLetter { kind, reason, .. } => {
-                assert_eq!((&*kind, reason), ("queued", Error::TimedOut));
-                break;
-            }
-            _ => {}
-        }
-    }
+    let dead_letter = |event: &Event| match event {
+        Event::DeadLetter { kind, reason, .. } => Some((kind.to_string(), reason.clone())),
+        _ => None,
+    };
+    let mut seen = std::iter::repeat_with(|| events.next(LONG).expect("nobody sees that the deadline has passed"));
+    let dead = seen.find_map(|event| dead_letter(&event));
+    assert_eq!(dead, Some(("queued".to_owned(), Error::TimedOut)));
     assert_eq!(error(&queued), Error::TimedOut);
     assert_eq!(dropped.load(std::sync::atomic::Ordering::SeqCst), 1, "the body of what was given up is freed");
     assert_eq!(error(&in_line), full("cook"));

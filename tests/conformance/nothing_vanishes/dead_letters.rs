@@ -168,12 +168,9 @@ fn an_ask_that_is_given_up_at_an_inbox_is_recorded_before_its_peer_has_left() {
         let askers = [0, 1, 2].map(|first| {
             let bob = bob.clone();
             host(move || {
-                for n in first.. {
-                    match bob.ask("ada", "taste", "", Duration::from_nanos(1 + n * 37 % 60_000)) {
-                        Err(Error::PeerClosed { .. } | Error::NoSuchPeer { .. }) => return,
-                        _ => {}
-                    }
-                }
+                let ask = |n: u64| bob.ask("ada", "taste", "", Duration::from_nanos(1 + n * 37 % 60_000));
+                let is_gone = |error| matches!(error, Error::PeerClosed { .. } | Error::NoSuchPeer { .. });
+                (first..).find(|n| ask(*n).is_err_and(is_gone));
             })
         });
         let receivers = [(); 2].map(|()| {
