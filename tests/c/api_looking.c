@@ -127,15 +127,15 @@ static void snapshots(void) {
   CHECK(json.id == 0);
 }
 
-/* The callback says that it is there, and waits until it is let go. */
+/* The callback says that it is there, waits until it is let go, and may then shut the system down. */
 static int arrived[2], let_go[2];
 
 static potluck_status_t stand(potluck_peer_t peer, potluck_message_t message, void *user_data) {
   char byte = 0;
   (void)peer, (void)message;
-  if (user_data != NULL) EXPECT(POTLUCK_DEFERRED, potluck_system_shutdown(*(potluck_system_t *)user_data, TIMEOUT_MS, NULL));
   CHECK(write(arrived[1], &byte, 1) == 1);
   CHECK(read(let_go[0], &byte, 1) == 1);
+  if (user_data != NULL) EXPECT(POTLUCK_DEFERRED, potluck_system_shutdown(*(potluck_system_t *)user_data, TIMEOUT_MS, NULL));
   return POTLUCK_OK;
 }
 
@@ -174,9 +174,9 @@ static void shutdowns(void) {
   OK(potluck_peer_tell(ada, "ada", "stand", NULL, 0, 0));
   OK(potluck_peer_tell(ada, "ada", "stand", NULL, 0, 0));
   CHECK(read(arrived[0], &byte, 1) == 1);
-  EXPECT(POTLUCK_E_CLOSED, potluck_peer_tell(ada, "ada", "stand", NULL, 0, 0));
   CHECK(write(let_go[1], &byte, 1) == 1);
   CHECK(read(arrived[0], &byte, 1) == 1);
+  EXPECT(POTLUCK_E_CLOSED, potluck_peer_tell(ada, "ada", "stand", NULL, 0, 0));
   CHECK(write(let_go[1], &byte, 1) == 1);
   OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, NULL));
 }

@@ -256,9 +256,10 @@ fn a_timeout_of_0_closes_all_at_once_and_ends_the_first_phase_of_another() {
     let ending = shutting(&kitchen);
     assert_eq!(kitchen.dead_letters().unwrap().count, 0);
     assert_eq!(shut_down(&kitchen, NOW), Ok(Ended::StillRunning));
-    assert_eq!(kitchen.dead_letters().unwrap().count, 2);
+    // For one alone; the others are dead letters by the end. It may be the other shutdown that buries them.
     gate.open();
     assert_eq!((ending.result(), ada.close(LONG)), (Ok(Ended::Yes), Ok(Ended::Yes)));
+    assert_eq!(kitchen.dead_letters().unwrap().count, 2);
 }
 
 #[test]
