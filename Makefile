@@ -12,7 +12,7 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header soak bench model mutants lint check clean need-rust need-c need-python
+.PHONY: help demo test lib header soak bench model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench   what a request costs, beside a floor in the same run'
 	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
 	@echo 'make mutants that the models find each rule that is broken on purpose; some minutes'
+	@echo 'make sanitize the tests of Rust and C under the sanitizers of SANITIZE (address thread); SOAK_MINUTES for the stress test'
 	@echo 'make lint    format, clippy, docs: warnings are errors'
 	@echo 'make check   all that CI runs'
 
@@ -76,6 +77,10 @@ model: need-rust
 
 mutants: need-rust
 	$(PYTHON) tests/model/mutate.py
+
+SANITIZE ?= address thread
+sanitize: need-rust need-c
+	CARGO='$(CARGO)' CC='$(CC)' sh tests/sanitize/run.sh $(SANITIZE)
 
 lint: need-rust
 	$(CARGO) fmt --check

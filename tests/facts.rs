@@ -121,3 +121,18 @@ fn quoted(line: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut parts = line.split('`');
     std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
 }
+
+#[test]
+fn every_test_that_the_sanitizers_skip_is_there() {
+    let script = read("tests/sanitize/run.sh");
+    let names = script.lines().filter_map(|line| line.trim().strip_prefix("skip ")?.split(' ').next());
+    let tests = fs::read_dir(Path::new(ROOT).join("tests")).expect("the folder is there");
+    let sources = tests.filter_map(|entry| fs::read_to_string(entry.expect("an entry").path()).ok());
+    let sources: String = sources.collect();
+    let mut count = 0;
+    for name in names {
+        assert!(sources.contains(&format!("#[test]\nfn {name}()")), "{name}");
+        count += 1;
+    }
+    assert!(count > 0);
+}

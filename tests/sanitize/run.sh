@@ -1,0 +1,82 @@
+#!/bin/sh
+# The tests of Rust and C under the sanitizers that are named: `sh tests/sanitize/run.sh address thread`. ARCHITECTURE says what each shows.
+#
+# Sanitizers are unstable options of rustc, but the stable toolchain for Linux brings their runtimes, too. RUSTC_BOOTSTRAP=1 switches
+# the options on, so that nothing has to be installed and the compiler is the one that everything else is tested with.
+#
+# The C compiler instruments the C programs, but rustc's runtime is linked into them, not the C compiler's own: a process can have
+# only one, the library was instrumented for this one, and its reports can spell Rust's names.
+set -eu
+cd "$(dirname "$0")/../.."
+export RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+# Some tests panic on purpose. The stack would be printed by way of a cache inside std, which is not instrumented.
+export RUST_BACKTRACE=0
+host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
+libraries=$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$host/lib
+
+# A test that cannot pass under this sanitizer, and why; said at each run.
+skip() {
+  printf 'not run under the %s sanitizer: %s: %s\n' "$sanitizer" "$1" "$2"
+  skipped="$skipped --skip $1"
+}
+
+run() {
+  sanitizer=$1
+  skipped=
+  folder=target/sanitize/$sanitizer
+  built=$PWD/$folder/$host/debug
+  flags="-Zsanitizer=$sanitizer"
+  wrap=
+  mkdir -p "$folder"
+
+  case $sanitizer in
+  address)
+    runtime=$(find "$libraries" -name 'librustc*_rt.asan.a')
+    # tests/c/api_wrong_input.c shares more bytes than there can be: that must fail, and not end the process.
+    export ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=1:${ASAN_OPTIONS:-}"
+    ;;
+  thread)
+    runtime=$(find "$libraries" -name 'librustc*_rt.tsan.a')
+    export TSAN_OPTIONS="allocator_may_return_null=1:suppressions=$PWD/tests/sanitize/thread.txt:${TSAN_OPTIONS:-}"
+    # The installed standard library is not instrumented, and its sources, to build it anew, are not everywhere. What this hides
+    # from the sanitizer is listed in thread.txt; one thing cannot be listed, and is changed by decrement.c.
+    flags="$flags -Cunsafe-allow-abi-mismatch=sanitizer"
+    "${CC:-cc}" -O2 -c tests/sanitize/decrement.c -o "$folder/decrement.o" || return 1
+    wrap="$PWD/$folder/decrement.o -Wl,--wrap=__tsan_atomic64_fetch_sub"
+    for word in $wrap; do flags="$flags -Clink-arg=$word"; done
+    ;;
+  *)
+    echo "potluck: SANITIZE is address, thread or both, not $sanitizer" >&2
+    return 1
+    ;;
+  esac
+  if [ -z "$runtime" ]; then
+    echo "potluck: this Rust has no $sanitizer sanitizer for $host" >&2
+    return 1
+  fi
+
+  skip its_programs_and_commands_work_as_they_stand_there 'the commands of the README link no sanitizer'
+  skip a_small_address_space_is_a_limit 'the runtime alone takes terabytes of address space'
+  skip peers_until_it_fails_on_this_machine 'the runtime ends the process when it finds no room for a thread'
+  skip ten_thousand_systems_opened_and_shut_down_leave_nothing 'the runtime keeps freed memory, and what it knew of threads'
+  skip calls_that_are_started_and_given_up_leave_memory_as_it_was 'the runtime keeps freed memory'
+  skip a_million_asks_that_are_given_up_leave_memory_as_it_was 'the runtime keeps freed memory, and what it knew of threads'
+
+  export RUSTFLAGS="$flags" RUSTDOCFLAGS="$flags" POTLUCK_LIB_DIR="$built"
+  # All is slower, and forks most of all: they copy what the runtime has mapped.
+  export POTLUCK_C_FLAGS="-fsanitize=$sanitizer -g -DDEADLINE_S=300 -DFORKS=100"
+  export POTLUCK_LINK_FLAGS="$wrap -rdynamic -Wl,--whole-archive $runtime -Wl,--no-whole-archive -lpthread -lm -ldl -lrt -lresolv"
+  to="--features capi --target $host --target-dir $folder"
+  # The variables without quotes hold several words.
+  "${CARGO:-cargo}" rustc --lib --crate-type cdylib,staticlib $to &&
+    ln -sf libpotluck.so "$built/libpotluck.so.1" &&
+    "${CARGO:-cargo}" test --no-fail-fast $to -- $skipped
+}
+
+[ $# -gt 0 ] || { echo 'potluck: which sanitizers? address, thread or both' >&2; exit 1; }
+failed=
+for each in "$@"; do
+  # In a shell of its own, so that no variable is left for the next.
+  (run "$each") || failed="$failed $each"
+done
+[ -z "$failed" ] || { echo "potluck: failed under the sanitizers:$failed" >&2; exit 1; }
