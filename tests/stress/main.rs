@@ -2,7 +2,7 @@
 //! everything. At the end every message is accounted for, no version has meant two contents, and nothing is left.
 //!
 //! `make soak` runs it for `SOAK_MINUTES`; `SOAK_SEED` repeats the random numbers, though not the interleaving. It has this process
-//! for itself, since it measures its memory.
+//! for itself, since it measures its memory; with `SOAK_MEMORY=0` it does not compare what it measures.
 
 mod calls;
 mod content;
@@ -33,6 +33,11 @@ const SLACK_KIB: u64 = 16 << 10;
 
 fn variable(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
+}
+
+/// Where it runs under something that keeps what is freed, memory says nothing.
+fn fits(before: u64, after: u64) -> bool {
+    after < before + SLACK_KIB || variable("SOAK_MEMORY") == Some(0)
 }
 
 /// The resident memory of this process, where it can be seen.
@@ -138,7 +143,7 @@ fn run(seed: u64, lasting: Duration) {
     for (call, done) in CALLS.iter().zip(&kitchen.done).filter(|_| calls > 10_000) {
         assert!(done.load(Ordering::Relaxed) > 0, "{} never went well", call.name);
     }
-    assert!(late < early + SLACK_KIB, "it grows while it runs: {early} KiB, then {late} KiB");
+    assert!(fits(early, late), "it grows while it runs: {early} KiB, then {late} KiB");
     assert_eq!(kitchen.alive(), (0, 0), "bodies and handlers that were not dropped");
     assert_eq!(Arc::strong_count(&kitchen), 1, "somebody still holds the kitchen");
 }
@@ -154,5 +159,5 @@ fn whatever_happens_nothing_vanishes_nothing_is_mixed_and_nothing_is_left() {
     run(seed.wrapping_add(1), lasting);
     let after = resident_kib();
     println!("{memory} KiB resident after the warm-up, {after} KiB after the run");
-    assert!(after < memory + SLACK_KIB, "{} KiB are left", after - memory);
+    assert!(fits(memory, after), "{} KiB are left", after - memory);
 }
