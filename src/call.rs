@@ -50,7 +50,7 @@ pub(crate) struct After {
     replaced: [Option<Resource>; 2],
     more_replaced: Vec<Resource>,
     /// Calls that have ended; one may hold the last reference to what it offered or sent.
-    done: Vec<Arc<dyn Underway>>,
+    done: Vec<Arc<dyn Interrupt>>,
     /// Bodies of messages that nobody will handle.
     bodies: Vec<Bytes>,
 }
@@ -70,7 +70,7 @@ impl After {
         }
     }
 
-    pub(crate) fn release_call(&mut self, call: Arc<dyn Underway>) {
+    pub(crate) fn release_call(&mut self, call: Arc<dyn Interrupt>) {
         self.done.push(call);
     }
 
@@ -127,13 +127,14 @@ where
 {
     let own = running();
     let on_thread = own.as_deref().filter(|own| !caller.is_some_and(|caller| caller.is(own)));
-    let listed = [caller, on_thread].map(|peer| peer.and_then(|peer| list(peer, call)));
+    let listed = [caller, on_thread].map(|peer| peer.and_then(|peer| list(peer, call, after)));
     let held = own.as_ref().filter(|own| has_turn(own));
     if let Some(own) = held {
         free_turn(own, after);
     }
     after.settle();
-    let give_up = || call.give_up(Why::Late);
+    let mut unsent = Bytes::new();
+    let give_up = || unsent = call.give_up(Why::Late);
     let result = wait(call).block(deadline, give_up, || match &own {
         Some(own) => {
             let went_on = own.turn.go_on(&mut |operation| perform(operation, own, after));
@@ -149,14 +150,19 @@ where
     for (peer, number) in listed.into_iter().flatten() {
         peer.waits.remove(number);
     }
+    after.release_body(unsent);
     result
 }
 
 /// Lists a call with those that the close of this peer ends; or ends it, if the peer has closed.
-fn list<'a, C: Interrupt + 'static>(peer: &'a PeerCore, call: &Arc<C>) -> Option<(&'a PeerCore, u64)> {
+fn list<'a, C: Interrupt + 'static>(
+    peer: &'a PeerCore,
+    call: &Arc<C>,
+    after: &mut After,
+) -> Option<(&'a PeerCore, u64)> {
     let number = peer.waits.add(Arc::<C>::clone(call));
     if number.is_none() {
-        call.give_up(Why::Closed(&peer.name));
+        after.release_body(call.give_up(Why::Closed(&peer.name)));
     }
     number.map(|number| (peer, number))
 }

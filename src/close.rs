@@ -10,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::ending::{Ending, Look};
 use crate::error::{Error, Result};
 use crate::mailbox::Waiting;
-use crate::post::bury;
+use crate::post::bury_all;
 use crate::sync::Arc;
 use crate::turn::{Cause, Wait};
 
@@ -19,7 +19,7 @@ use crate::turn::{Cause, Wait};
 pub enum Ended {
     /// It is over: no handler runs or will run, and every thread has been joined.
     Yes,
-    /// It was called from a handler that must return first; it happens then.
+    /// It was called from a handler that must return first, or from a destructor on the thread that is to end; it happens then.
     Deferred,
     /// The deadline passed first; the end goes on by itself, and the call may be repeated to wait for it.
     StillRunning,
@@ -28,8 +28,9 @@ pub enum Ended {
 /// Lets no new work in and tells all who wait. Does not wait.
 pub(crate) fn begin(peer: &Arc<PeerCore>, after: &mut After) {
     if peer.life.step(Stage::Open, Stage::Closing) {
-        shut(peer, after);
+        // It may come to its end by itself, whatever holds this thread up.
         peer.mailbox.bell().ring();
+        shut(peer, after);
     }
 }
 
@@ -37,7 +38,10 @@ pub(crate) fn begin(peer: &Arc<PeerCore>, after: &mut After) {
 /// may be slow, by the peer's own thread before it goes on to its end; each step finds nothing to do the second time.
 pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
     peer.shelf.lock().close();
-    peer.waits.close(&peer.name);
+    for (unsent, call) in peer.waits.close(&peer.name) {
+        after.release_body(unsent);
+        after.release_call(call);
+    }
     for operation in peer.turn.close().into_iter().chain(peer.desk.close()) {
         conclude(&operation, peer, Err(peer.peer_closed()), after);
         after.release_call(operation);
@@ -54,15 +58,6 @@ pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
         wait.end(Cause::Closed, Err(peer.closed()));
     }
     bury_all(peer, after);
-}
-
-/// Buries the letters that are in the mailbox. The room of each is freed after that: the peer's end waits for it.
-pub(crate) fn bury_all(peer: &PeerCore, after: &mut After) {
-    while let Some(letter) = peer.mailbox.take_aside().or_else(|| peer.mailbox.take()) {
-        let size = letter.size();
-        bury(peer, letter, after);
-        peer.mailbox.release(size);
-    }
 }
 
 /// Closes a peer and waits for its end.

@@ -16,6 +16,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::arrivals::Arrivals;
 use crate::deadline::Deadline;
 use crate::desk::Desk;
@@ -410,18 +412,19 @@ impl Verb {
 }
 
 impl Operation {
-    /// Takes it out of where it waits.
-    pub(crate) fn leave(&self) {
+    /// Takes it out of where it waits. It sends nothing but what it offers, which is dropped with it.
+    pub(crate) fn leave(&self) -> Bytes {
         let target = Arc::clone(&self.route.lock().target);
         let is_this = |other: &Arc<Operation>| std::ptr::eq(&**other, self);
         target.turn.remove(is_this);
         target.desk.remove(is_this);
+        Bytes::new()
     }
 }
 
 impl Interrupt for Operation {
-    fn give_up(&self, why: Why<'_>) {
-        give_up(&self.wait, why, |_| Error::TimedOut, |_| self.leave());
+    fn give_up(&self, why: Why<'_>) -> Bytes {
+        give_up(&self.wait, why, |_| Error::TimedOut, |_| self.leave())
     }
 }
 

@@ -32,6 +32,14 @@ impl Deadline {
         }
     }
 
+    pub(crate) fn is_before(self, other: Deadline) -> bool {
+        match (self, other) {
+            (Deadline::At(at), Deadline::At(other)) => at < other,
+            (Deadline::At(_), Deadline::Never) => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn is_now(self) -> bool {
         matches!(self, Deadline::Now)
     }

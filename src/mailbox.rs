@@ -2,7 +2,8 @@
 //!
 //! The queue itself is an unbounded crossbeam channel; the bound is one word of our own, so that room can be reserved
 //! before anything is counted or pushed, and so that a closed mailbox admits nothing more. What was reserved before the
-//! close will be pushed: the last to look waits until the word says that nothing is left.
+//! close will be pushed, perhaps after whoever closes has taken out what lay there: so whoever may have pushed looks afterwards
+//! whether it is closed, and takes out what is left. The peer's end waits until the word says that nothing is.
 //!
 //! Room is counted until a letter is begun, by a handler or a receiver, or is buried: whoever gets it says when.
 //!
@@ -254,15 +255,22 @@ impl Mailbox {
         self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
     }
 
-    /// Admits nothing more; gives back who waits, to be told. What is inside stays for `take`.
+    /// It admits nothing more. Looked at by whoever has pushed a letter in room that he had before.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.room.is_closed()
+    }
+
+    /// Admits nothing more; gives back who waits, to be told. What is inside stays for `take`, which comes after this.
     pub(crate) fn close(&self) -> (VecDeque<Waiting>, VecDeque<Arc<Wait<Letter>>>) {
-        self.room.close();
         let mut senders = self.senders.lock();
         senders.closed = true;
         self.senders_len.store(0, Ordering::SeqCst);
         let mut receivers = self.receivers.lock();
         receivers.closed = true;
         self.receivers_len.store(0, Ordering::SeqCst);
+        // Last of all: whoever finds it closed may take letters without the receivers' lock.
+        self.room.close();
+        fence(Ordering::SeqCst);
         (std::mem::take(&mut senders.entries), std::mem::take(&mut receivers.entries))
     }
 
@@ -447,6 +455,10 @@ impl Room {
 
     fn close(&self) {
         self.word.fetch_or(CLOSED, Ordering::SeqCst);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.word.load(Ordering::SeqCst) & CLOSED != 0
     }
 
     fn messages(&self) -> u64 {

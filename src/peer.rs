@@ -245,8 +245,8 @@ impl Peer {
 
     /// Makes a call without waiting for its end: [`Pending::wait`] does that, as often as it takes.
     ///
-    /// What can be said at once is said here: what needs no waiting is done when this returns, and what fails at once fails. The
-    /// `timeout` is that of the call itself: at the deadline it ends as the blocking call would. What it sends, it sends in no order
+    /// What can be said before anything is left to wait is said here: what needs no waiting is done when this returns, and what
+    /// fails so early fails. The `timeout` is that of the call itself: at the deadline it ends as the blocking call would. What it sends, it sends in no order
     /// with other calls before it is done. A handler may start any call, also one to its own peer, which then waits for the handler's return.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use crate::waits::{Interrupt, Why};
 
 /// A call with another peer, to be made by [`Peer::start`](crate::Peer::start): each is the call of [`Peer`](crate::Peer) of the
 /// same name.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[expect(missing_docs, reason = "the parameters of the methods of the same names")]
 pub enum Call<'a> {
     /// [`Peer::request`](crate::Peer::request).
@@ -40,9 +40,30 @@ pub enum Call<'a> {
     Ask { to: &'a str, kind: &'a str, body: Bytes },
 }
 
+/// Never the body.
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (call, about) = match self {
+            Call::Request { from, name } => ("Request", [("from", from), ("name", name)].to_vec()),
+            Call::RequestNewer { from, name, .. } => ("RequestNewer", [("from", from), ("name", name)].to_vec()),
+            Call::Fetch { name } => ("Fetch", [("name", name)].to_vec()),
+            Call::Offer { to, name } => ("Offer", [("to", to), ("name", name)].to_vec()),
+            Call::Exchange { with, name } => ("Exchange", [("with", with), ("name", name)].to_vec()),
+            Call::Tell { to, kind, .. } => ("Tell", [("to", to), ("kind", kind)].to_vec()),
+            Call::Ask { to, kind, .. } => ("Ask", [("to", to), ("kind", kind)].to_vec()),
+        };
+        let mut text = f.debug_struct(call);
+        for (field, value) in about {
+            text.field(field, value);
+        }
+        text.finish_non_exhaustive()
+    }
+}
+
 /// A call that was started by [`Peer::start`](crate::Peer::start), made once whoever waits for it, and perhaps under way.
 ///
-/// It may be used from any thread, and outlives its peer and its system. Dropping it gives the call up, if it is not done.
+/// It may be used from any thread, and outlives its peer and its system. Dropping it gives the call up, if it is not done; until then it
+/// keeps its result, and a resource that it offers.
 #[must_use = "dropping it gives the call up"]
 pub struct Pending(State);
 
@@ -55,6 +76,7 @@ struct Started {
     call: Arc<dyn Underway>,
     caller: Arc<PeerCore>,
     /// Where it is listed with what the close of its caller ends, and where its deadline is kept.
+    deadline: Deadline,
     in_waits: Option<u64>,
     in_timer: Option<Key>,
 }
@@ -84,13 +106,24 @@ impl Started {
             in_timer = caller.system.timer.add(deadline, Arc::downgrade(&listed));
             in_waits = caller.waits.add(listed);
             if in_waits.is_none() {
-                call.give_up(Why::Closed(&caller.name));
+                drop_user_data(call.give_up(Why::Closed(&caller.name)));
             }
         }
-        Started { call, caller: Arc::clone(caller), in_waits, in_timer }
+        Started { call, caller: Arc::clone(caller), deadline, in_waits, in_timer }
     }
 
+    /// At the deadline of the call itself it is given up here, too: the timer's thread may be this one, in a destructor.
     fn wait(&self, deadline: Deadline) -> Poll<Result<Option<Resource>>> {
+        if self.deadline.is_before(deadline) {
+            if let Poll::Ready(result) = self.wait_until(self.deadline) {
+                return Poll::Ready(result);
+            }
+            drop_user_data(self.call.give_up(Why::Late));
+        }
+        self.wait_until(deadline)
+    }
+
+    fn wait_until(&self, deadline: Deadline) -> Poll<Result<Option<Resource>>> {
         let call = self.call.wait();
         if let Some(result) = call.result() {
             return Poll::Ready(result);
@@ -109,9 +142,12 @@ impl Started {
         let ended = {
             let waiting = Arc::clone(&self.call);
             let _in_call = in_call(self.call.verb(), Some(self.call.what()), move || Some(waiting.whom()));
-            block(None, &wait, |wait| wait, deadline, &mut After::new())
+            let mut after = After::new();
+            let ended = block(None, &wait, |wait| wait, deadline, &mut after);
+            // Before users' destructors run, which may wait in calls of their own.
+            call.leave(&wait);
+            ended
         };
-        call.leave(&wait);
         match (call.result(), ended) {
             (Some(result), _) => Poll::Ready(result),
             (None, Ok(()) | Err(Error::TimedOut)) => Poll::Pending,
@@ -146,7 +182,7 @@ impl Pending {
     /// the handler of an ask may have begun. From any thread, also beside a [`wait`](Pending::wait).
     pub fn cancel(&self) {
         if let (State::Underway(started), false) = (&self.0, fork::is_forked()) {
-            started.call.give_up(Why::Canceled);
+            drop_user_data(started.call.give_up(Why::Canceled));
         }
     }
 }

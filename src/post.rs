@@ -16,7 +16,6 @@ use crate::name;
 use crate::resource::Resource;
 use crate::sync::{Arc, Ordering};
 use crate::turn::{Cause, Pair, Phase, Wait};
-use crate::unwind::drop_user_data;
 use crate::waits::{Interrupt, Why, give_up};
 
 /// A message on its way, whose sender waits: for room, and an asker then for the answer.
@@ -26,34 +25,36 @@ struct Sending {
 }
 
 impl Interrupt for Sending {
-    fn give_up(&self, why: Why<'_>) {
+    fn give_up(&self, why: Why<'_>) -> Bytes {
         let peer = || self.to.name.to_string();
         let late = |phase| match phase {
             Phase::Waiting => Error::Full { peer: peer() },
             Phase::Queued => Error::TimedOut,
             Phase::Begun => Error::OutcomeUnknown { peer: peer() },
         };
-        give_up(self.message.wait(), why, late, |phase| self.leave(phase));
+        let unsent = give_up(self.message.wait(), why, late, |phase| self.leave(phase));
+        bury_late(&self.to, &mut After::new());
+        unsent
     }
 }
 
 impl Sending {
     /// Takes it out of where it waits; but an ask that is queued keeps its place until it is taken out, and one that was begun
     /// is the handler's.
-    fn leave(&self, phase: Phase) {
+    fn leave(&self, phase: Phase) -> Bytes {
         if phase == Phase::Waiting {
             self.to.mailbox.leave_line(&self.message);
         }
         match &self.message {
-            Waiting::Tell(parcel) => drop_user_data(parcel.take_tell()),
-            Waiting::Ask(_) if phase == Phase::Begun => {}
+            Waiting::Tell(parcel) => parcel.take_tell().map(|tell| tell.body).unwrap_or_default(),
+            Waiting::Ask(_) if phase == Phase::Begun => Bytes::new(),
             Waiting::Ask(ask) => {
                 let mut heard = Heard::new();
                 record_ask(&self.to, ask, &mut heard);
                 for wait in heard {
                     wait.end(Cause::Answered, Ok(()));
                 }
-                drop_user_data(ask.take_body());
+                ask.take_body()
             }
         }
     }
@@ -90,7 +91,10 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
     let tell = Tell { from: Arc::clone(&caller.name), kind: kind.into(), body, pair };
     let size = tell.body.len();
     let tell = match target.mailbox.try_send(Letter::Tell(tell)) {
-        Ok(()) => return Ok(Begun::Done(None)),
+        Ok(()) => {
+            bury_late(&target, &mut After::new());
+            return Ok(Begun::Done(None));
+        }
         Err((NoRoom::Full, Letter::Tell(tell))) if !form.deadline().is_now() => tell,
         Err((why, _)) => return Err(no_room(caller, &target, &why, size)),
     };
@@ -106,7 +110,9 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
         target.mailbox.leave_line(&message);
         return Err(ring);
     }
-    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut After::new())
+    let mut after = After::new();
+    bury_late(&target, &mut after);
+    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut after)
 }
 
 /// Sends a message and waits for the answer.
@@ -143,7 +149,9 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, for
             return Err(no_room(caller, &target, &why, size));
         }
     }
-    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut After::new())
+    let mut after = After::new();
+    bury_late(&target, &mut after);
+    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut after)
 }
 
 fn no_room(caller: &PeerCore, target: &PeerCore, why: &NoRoom, size: usize) -> Error {
@@ -191,6 +199,7 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
         // end before it is recorded.
         let opened = open(peer, letter, &mut after);
         peer.mailbox.release(size);
+        bury_late(peer, &mut after);
         if let Some((message, _)) = opened {
             if let Some(ask) = ask {
                 keep(peer, ask);
@@ -225,6 +234,23 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(
             opened
         }
         tell => Message::open(tell, Arc::clone(&to.name)),
+    }
+}
+
+/// After a letter may have been pushed: if the peer has closed, whoever did that may have looked before it lay there, and
+/// the peer's own thread may be long in a handler.
+pub(crate) fn bury_late(to: &PeerCore, after: &mut After) {
+    if to.mailbox.is_closed() {
+        bury_all(to, after);
+    }
+}
+
+/// Buries the letters that are in the mailbox. The room of each is freed after that: the peer's end waits for it.
+pub(crate) fn bury_all(to: &PeerCore, after: &mut After) {
+    while let Some(letter) = to.mailbox.take_aside().or_else(|| to.mailbox.take()) {
+        let size = letter.size();
+        bury(to, letter, after);
+        to.mailbox.release(size);
     }
 }
 

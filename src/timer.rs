@@ -103,12 +103,12 @@ impl Drop for Timer {
 
 fn run(shared: &Shared) {
     while let Some(due) = shared.due() {
-        for call in due {
-            if let Some(call) = call.upgrade() {
-                call.give_up(Why::Late);
-                // Its caller may have let go of it meanwhile.
-                drop_user_data(call);
-            }
+        // All are told before any destructor runs. Its caller may have let go of a call meanwhile.
+        let calls = due.into_iter().filter_map(|call| call.upgrade());
+        let ended: Vec<_> = calls.map(|call| (call.give_up(Why::Late), call)).collect();
+        for (unsent, call) in ended {
+            drop_user_data(unsent);
+            drop_user_data(call);
         }
     }
     shared.ending.end();

@@ -388,6 +388,9 @@ impl<T> Wait<T> {
                     return Ok(());
                 }
                 let mut listeners = listeners.lock();
+                if self.change(|word| (word & CLAIMED == 0).then_some(word | LINKED)).is_none() {
+                    return Ok(());
+                }
                 listeners.waits_for = Some(to.clone());
                 let mut rung = Vec::new();
                 listeners.waits.retain(|wait| match wait.follow(&mut links, to) {
@@ -419,6 +422,7 @@ impl<T> Wait<T> {
             Waiter::Listeners(listeners) => {
                 let mut links = ring::lock();
                 let mut listeners = listeners.lock();
+                self.change(|word| (word & CLAIMED == 0).then_some(word & !LINKED));
                 listeners.waits_for = None;
                 for wait in &listeners.waits {
                     wait.unfollow(&mut links);
@@ -428,6 +432,10 @@ impl<T> Wait<T> {
     }
 
     fn set_link(&self, links: &mut Links, from: &Place, to: &Place) -> Result<()> {
+        if !self.is_open() {
+            // Its thread may wait in its next call by now, and the link there is that one's.
+            return Ok(());
+        }
         links.set(from, to)?;
         if self.change(|word| (word & CLAIMED == 0).then_some(word | LINKED)).is_none() {
             links.remove(from);
@@ -449,11 +457,26 @@ impl<T> Wait<T> {
     }
 
     /// Takes the sole right to end it, or `None` if somebody else has it. Tells how far it had come.
+    ///
+    /// Links go in the same step, under the lock of the ring: who comes second may go on at once, and must not find them there.
     pub(crate) fn claim(&self, cause: Cause) -> Option<Phase> {
         let claimed = CLAIMED | (cause as u8) << CAUSE_SHIFT;
+        if let Some(word) = self.change(|word| (word & (CLAIMED | LINKED) == 0).then_some(word | claimed)) {
+            return Some(Phase::of(word));
+        }
+        if !self.is_open() {
+            return None;
+        }
+        let mut links = ring::lock();
         let word = self.change(|word| (word & CLAIMED == 0).then_some(word | claimed))?;
-        if let (true, Waiter::Thread { from: Some(from), .. }) = (word & LINKED != 0, &self.waiter) {
-            ring::lock().remove(from);
+        match &self.waiter {
+            Waiter::Thread { from: Some(from), .. } if word & LINKED != 0 => links.remove(from),
+            Waiter::Thread { .. } => {}
+            Waiter::Listeners(listeners) => {
+                for wait in &listeners.lock().waits {
+                    wait.unfollow(&mut links);
+                }
+            }
         }
         Some(Phase::of(word))
     }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::error::Error;
 use crate::sync::{Arc, Mutex};
 use crate::turn::{Cause, Phase, Wait};
-use crate::unwind::drop_user_data;
 
 /// Why a call is given up before it is done.
 #[derive(Clone, Copy, Debug)]
@@ -40,23 +41,30 @@ impl Why<'_> {
 
 /// A call that waits.
 pub(crate) trait Interrupt: Send + Sync {
-    /// Ends it, unless it has ended: takes it out of where it waits, frees what it sends, and then tells who waits for it why.
-    fn give_up(&self, why: Why<'_>);
+    /// Ends it, unless it has ended: takes it out of where it waits, and tells who waits for it why. Gives what it was to
+    /// send, to be dropped when all are told: its destructor is user code.
+    #[must_use]
+    fn give_up(&self, why: Why<'_>) -> Bytes;
 }
 
 /// One that the thread that made it takes out of where it waits.
 impl<T: Send> Interrupt for Wait<T> {
-    fn give_up(&self, why: Why<'_>) {
-        give_up(self, why, |_| Error::TimedOut, |_| {});
+    fn give_up(&self, why: Why<'_>) -> Bytes {
+        give_up(self, why, |_| Error::TimedOut, |_| Bytes::new())
     }
 }
 
 /// Gives a call up by its wait; `late` makes the error of a deadline, `leave` takes it out of where it waits.
-pub(crate) fn give_up<T>(wait: &Wait<T>, why: Why<'_>, late: impl FnOnce(Phase) -> Error, leave: impl FnOnce(Phase)) {
-    if let Some(phase) = wait.claim(why.cause()) {
-        leave(phase);
-        wait.finish(Err(why.error(|| late(phase))));
-    }
+pub(crate) fn give_up<T>(
+    wait: &Wait<T>,
+    why: Why<'_>,
+    late: impl FnOnce(Phase) -> Error,
+    leave: impl FnOnce(Phase) -> Bytes,
+) -> Bytes {
+    let Some(phase) = wait.claim(why.cause()) else { return Bytes::new() };
+    let unsent = leave(phase);
+    wait.finish(Err(why.error(|| late(phase))));
+    unsent
 }
 
 pub(crate) struct Waits(Mutex<List>);
@@ -91,16 +99,13 @@ impl Waits {
     }
 
     /// Refuses all from now on and ends those there are.
-    pub(crate) fn close(&self, name: &str) {
+    pub(crate) fn close(&self, name: &str) -> Vec<(Bytes, Arc<dyn Interrupt>)> {
         let calls = {
             let mut list = self.0.lock();
             list.closed = true;
             std::mem::take(&mut list.calls)
         };
-        for call in calls.into_values() {
-            call.give_up(Why::Closed(name));
-            // Its caller may have let go of it meanwhile.
-            drop_user_data(call);
-        }
+        // Its caller may have let go of it meanwhile.
+        calls.into_values().map(|call| (call.give_up(Why::Closed(name)), call)).collect()
     }
 }

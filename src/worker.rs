@@ -7,7 +7,7 @@
 //! not begun lies where the one who closes finds it, so that nobody waits for it longer than that.
 
 use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
-use crate::close::{self, bury_all, joined, shut};
+use crate::close::{self, joined, shut};
 use crate::core::{Operation, PeerCore, Stage, Verb, begin_running, end_running};
 use crate::deadline::Deadline;
 use crate::doing::{Doing, Handler};
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
-use crate::post::{bury, end_kept, keep, open};
+use crate::post::{bury, bury_all, bury_late, end_kept, keep, open};
 use crate::shutdown;
 use crate::sync::{Arc, Mutex, Ordering};
 use crate::unwind::{caught, drop_user_data};
@@ -124,9 +124,9 @@ impl Worker {
                     self.failed(&note.from, error, after);
                 }
             }
-            drop_user_data(note);
-            // Who waits for something of this handler does not wait for the next.
+            // Who waits for something of this handler does not wait for the next, nor for a destructor.
             after.settle();
+            drop_user_data(note);
         }
     }
 
@@ -139,6 +139,7 @@ impl Worker {
         let ask = letter.ask();
         let opened = open(&self.core, letter, after);
         self.core.mailbox.release(size);
+        bury_late(&self.core, after);
         let (Some((message, pair)), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
             return;
         };
@@ -156,6 +157,8 @@ impl Worker {
             }
             Err(error) => message.fail(self.failed(message.from(), error, after)),
         }
+        // Who is to be told of a failure does not wait for a destructor.
+        after.settle();
         // An ask that is neither answered nor kept is answered by this.
         drop_user_data(message);
         if let Some(ask) = ask {
@@ -288,6 +291,8 @@ impl Worker {
             feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
             if core.system.check_open().is_err() && core.system.registry.len() == 0 {
                 feed.close(&mut after.heard);
+                // No call is under way any more, and nobody may come to say so.
+                core.system.timer.close();
             }
         }
         drop(after);

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use potluck::{Bytes, Call, Ended, Error, PeerOptions, PeerSystem};
+use potluck::{Bytes, Call, Ended, Error, PeerOptions, PeerSystem, SystemOptions};
 
 const LONG: Duration = Duration::from_secs(20);
 const CYCLES: usize = 10_000;
@@ -138,4 +138,28 @@ fn calls_that_are_started_and_given_up_leave_memory_as_it_was() {
     assert!(given_up > STARTED / 10, "only {given_up} were given up");
     assert!(grown < SLACK_KIB, "{grown} KiB more than before {STARTED} calls");
     assert_eq!(system.shutdown(LONG).map(|report| report.ended), Ok(Ended::Yes));
+}
+
+#[test]
+fn the_thread_that_sees_to_deadlines_ends_with_the_last_peer_of_a_system_that_was_dropped() {
+    let _alone = ALONE.lock();
+    let threads = entries("/proc/self/task");
+    let system =
+        PeerSystem::open_with("kitchen", SystemOptions::new().drop_timeout(Duration::from_millis(20))).unwrap();
+    let (entered, enters) = crossbeam_channel::unbounded();
+    let (let_go, goes) = crossbeam_channel::unbounded::<()>();
+    let ada = PeerOptions::new().on_message(move |_, _| {
+        entered.send(())?;
+        Ok(goes.recv_timeout(LONG)?)
+    });
+    let ada = system.spawn_with("ada", ada).unwrap();
+    let bob = system.spawn("bob").unwrap();
+    let pending = bob.start(Call::Ask { to: "ada", kind: "k", body: Bytes::new() }, LONG).unwrap();
+    enters.recv_timeout(LONG).expect("the handler never began");
+    // A handler is running: the drop gives up waiting for it.
+    drop((system, bob));
+    let_go.send(()).unwrap();
+    assert_threads(threads);
+    assert!(pending.wait(LONG).is_ready());
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
 }

@@ -180,7 +180,7 @@ pub unsafe extern "C" fn potluck_system_open(
 /// A message that is kept (PENDING) does not hold it up. peers, snapshot, dead_letters, replies and event readers work meanwhile.
 ///
 /// OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
-/// from then on, while resources, messages and lists stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
+/// from then on, while resources, messages, lists and pending calls stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
 /// `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
 /// goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
 /// and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed

@@ -38,6 +38,7 @@ int main(void) {
   CHECK(holds(got, "tomato"));
   OK(potluck_resource_release(got));
   OK(potluck_peer_close(ada, TIMEOUT_MS));
+  OK(potluck_peer_close(bob, TIMEOUT_MS));
 
   EXPECT(POTLUCK_STILL_RUNNING, potluck_system_shutdown(kitchen, SHORT_MS, &report));
   OK(potluck_list_items(report, &items, &items_len));

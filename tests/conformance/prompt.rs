@@ -1,9 +1,13 @@
 //! Whoever waits for a peer that closes is told at once, and so is whoever waits as it.
 
-use crossbeam_channel::unbounded;
-use potluck::{Ended, Error, HandlerError, Message, Peer, PeerOptions, SystemOptions};
+use std::task::Poll;
 
-use crate::support::{Gate, Kitchen, LONG, NOW, closed, host, kitchen, kitchen_with, next, peer_closed, shut_down};
+use crossbeam_channel::unbounded;
+use potluck::{Bytes, Call, Ended, Error, HandlerError, Message, Peer, PeerOptions, SystemOptions};
+
+use crate::support::{
+    Gate, Kitchen, LONG, NOW, ada_and_bob, body_that, closed, host, kitchen, kitchen_with, next, peer_closed, shut_down,
+};
 
 /// A system with a bob, and an ada who holds `soup`, whose handler stands at the gate until the end of the test.
 fn busy_ada(options: PeerOptions) -> (Kitchen, Peer, Peer, Gate) {
@@ -298,4 +302,23 @@ fn whoever_waits_for_a_peer_is_told_when_the_failure_of_a_handler_closes_it() {
     gate.open();
     assert_eq!([ask.result(), request.result()], [Err(peer_closed("ada")), Err(peer_closed("ada"))]);
     assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn all_are_told_at_a_close_though_the_destructor_of_one_takes_long() {
+    let (kitchen, _ada, bob) = ada_and_bob();
+    let eve = kitchen.spawn("eve").unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let ask = |to, body| Call::Ask { to, kind: "k", body };
+    let first = bob.start(ask("ada", body_that(move || held.pass())), LONG).unwrap();
+    let second = bob.start(ask("ada", Bytes::new()), LONG).unwrap();
+    let at_bob = eve.start(ask("bob", Bytes::new()), LONG).unwrap();
+    let closing = host(move || bob.close(LONG));
+    gate.await_arrival();
+    for (pending, expected) in [(&first, closed("bob")), (&second, closed("bob")), (&at_bob, peer_closed("bob"))] {
+        assert_eq!(pending.wait(LONG).map_ok(drop), Poll::Ready(Err(expected)));
+    }
+    gate.open();
+    assert_eq!(closing.result(), Ok(Ended::Yes));
 }

@@ -7,7 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use potluck::{Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSystem, SystemOptions};
+use potluck::{
+    Bytes, Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSnapshot, PeerSystem,
+    SystemOptions,
+};
 
 /// How long anything may take before a test fails.
 pub(crate) const LONG: Duration = Duration::from_secs(10);
@@ -170,6 +173,41 @@ impl Dropped {
 impl Drop for Dropped {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A body whose destructor runs this.
+pub(crate) fn body_that(runs: impl FnOnce() + Send + 'static) -> Bytes {
+    Bytes::from_owner(Runs(Some(Box::new(runs))))
+}
+
+struct Runs(Option<Box<dyn FnOnce() + Send>>);
+
+impl AsRef<[u8]> for Runs {
+    fn as_ref(&self) -> &[u8] {
+        b"a body"
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        if let Some(run) = self.0.take() {
+            run();
+        }
+    }
+}
+
+/// Waits until the snapshot says that the thread of this peer does what has these words.
+pub(crate) fn await_doing(kitchen: &Kitchen, peer: &str, words: &str) -> String {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let snapshot = kitchen.snapshot().unwrap();
+        let doing = snapshot.peers.iter().find(|it| it.peer == peer).map(PeerSnapshot::doing).unwrap_or_default();
+        if doing.contains(words) {
+            return doing;
+        }
+        assert!(Instant::now() < deadline, "{peer} does not come to {words:?}: {doing}");
+        thread::yield_now();
     }
 }
 

@@ -22,13 +22,14 @@ COPIED = ["Cargo.toml", "Cargo.lock", "README.md", "build.rs", "src", "benches",
 
 @dataclass
 class Mutation:
-    """A rule that is left out. `finds` is the model that must fail under `checker`."""
+    """A rule that is left out. `finds` is the model that must fail under `checker`, within so many schedules of shuttle's."""
 
     name: str
     why: str
     checker: str
     finds: str
     changes: list[tuple[str, str, str]]
+    iterations: int = 6_000
 
 
 MUTATIONS = [
@@ -41,8 +42,8 @@ MUTATIONS = [
         [
             (
                 "src/turn.rs",
-                "            ring::lock().remove(from);\n        }\n        Some(Phase::of(word))",
-                "            let _ = from;\n        }\n        Some(Phase::of(word))",
+                "            Waiter::Thread { from: Some(from), .. } if word & LINKED != 0 => links.remove(from),\n",
+                "",
             ),
             (
                 "src/turn.rs",
@@ -52,6 +53,28 @@ MUTATIONS = [
                 "        self.result.lock().take().unwrap_or_else(",
             ),
         ],
+    ),
+    Mutation(
+        "claimed_before_unlinked",
+        "a wait is claimed before the lock of the ring is taken, under which its link goes",
+        "shuttle",
+        "right_after_an_answer_there_is_no_ring",
+        [
+            (
+                "src/turn.rs",
+                "        let mut links = ring::lock();\n        let word = self.change(|word| (word & CLAIMED == 0).then_some(word | claimed))?;\n",
+                "        let word = self.change(|word| (word & CLAIMED == 0).then_some(word | claimed))?;\n        let mut links = ring::lock();\n",
+            ),
+        ],
+        iterations=60_000,
+    ),
+    Mutation(
+        "late_mover",
+        "whoever moves a call on that has ended takes away the link of its thread's next call",
+        "shuttle",
+        "a_fetch_that_moves_on_in_a_handler_hangs_in_no_ring",
+        [("src/turn.rs", "        if !self.is_open() {\n            // Its thread", "        if false {\n            // Its thread")],
+        iterations=60_000,
     ),
     Mutation(
         "link_over_a_kept_message",
@@ -327,6 +350,13 @@ MUTATIONS = [
         [("src/waits.rs", "        if list.closed {\n            return None;\n        }\n", "")],
     ),
     Mutation(
+        "late_letters",
+        "what was pushed after the one who closes has looked waits for the handler's end",
+        "shuttle",
+        "what_is_pushed_as_its_peer_closes_is_told_while_the_handler_still_runs",
+        [("src/post.rs", "    if to.mailbox.is_closed() {\n", "    if false {\n")],
+    ),
+    Mutation(
         "end_with_letters_on_their_way",
         "a peer ends though a letter that was accepted is about to be pushed",
         "shuttle",
@@ -433,7 +463,8 @@ def broken(mutation):
 
 def cargo(mutation, *arguments):
     command = [os.environ.get("CARGO", "cargo"), "test", "--profile", "model", "--lib", "--target-dir", WORK / mutation.checker]
-    environment = dict(os.environ, RUSTFLAGS=f"--cfg {mutation.checker}", RUST_BACKTRACE="0")
+    iterations = os.environ.get("MODEL_ITERATIONS", str(mutation.iterations))
+    environment = dict(os.environ, RUSTFLAGS=f"--cfg {mutation.checker}", RUST_BACKTRACE="0", MODEL_ITERATIONS=iterations)
     run = subprocess.run([*command, *arguments], cwd=WORK / "tree", env=environment, capture_output=True, text=True)
     return run.returncode == 0, run.stdout + run.stderr
 

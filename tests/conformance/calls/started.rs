@@ -7,7 +7,7 @@ use crossbeam_channel::unbounded;
 use potluck::{Bytes, Call, Ended, Error, Event, HandlerError, Peer, PeerOptions, Pending, Resource, Result};
 
 use crate::support::{
-    Dropped, Gate, LONG, NOW, PATIENT, SHORT, ada_and_bob, closed, drain, full, host, kitchen, next, no_such_peer,
+    Gate, LONG, NOW, PATIENT, SHORT, ada_and_bob, body_that, closed, drain, full, host, kitchen, next, no_such_peer,
     no_such_resource, peer_closed, refused, shut_down,
 };
 
@@ -53,6 +53,14 @@ fn slow(gate: &Gate) -> PeerOptions {
 
 fn given_up(error: Error) -> Result<()> {
     if error == Error::Canceled { Ok(()) } else { Err(error) }
+}
+
+#[test]
+fn a_call_as_text_has_no_body() {
+    let call = Call::Ask { to: "ada", kind: "k", body: "secret".into() };
+    assert_eq!(format!("{call:?}"), r#"Ask { to: "ada", kind: "k", .. }"#);
+    let pending = { ada_and_bob().2.start(call, LONG).unwrap() };
+    assert_eq!(format!("{pending:?}"), r#"Pending { call: "ask", what: "k", whom: "ada", .. }"#);
 }
 
 #[test]
@@ -226,8 +234,8 @@ fn a_call_ends_at_its_deadline_though_nobody_waits_for_it() {
     let events = kitchen.events(100).unwrap();
     let in_doubt = ada.start(ask("cook", "begun"), PATIENT).unwrap();
     gate.await_arrival();
-    let (body, dropped) = Dropped::new();
-    let body = Bytes::from_owner(Owner(body));
+    let (freed, frees) = unbounded();
+    let body = body_that(move || freed.send(()).unwrap());
     let queued = bob.start(Call::Ask { to: "cook", kind: "queued", body }, SHORT).unwrap();
     let in_line = bob.start(tell("cook", "in line"), SHORT).unwrap();
     let vote = bob.start(Call::Request { from: "cook", name: "soup" }, SHORT).unwrap();
@@ -239,21 +247,13 @@ fn a_call_ends_at_its_deadline_though_nobody_waits_for_it() {
     let dead = seen.find_map(|event| dead_letter(&event));
     assert_eq!(dead, Some(("queued".to_owned(), Error::TimedOut)));
     assert_eq!(error(&queued), Error::TimedOut);
-    assert_eq!(dropped.load(std::sync::atomic::Ordering::SeqCst), 1, "the body of what was given up is freed");
+    // The body of what was given up is freed at once.
+    next(&frees);
     assert_eq!(error(&in_line), full("cook"));
     assert_eq!(error(&vote), Error::TimedOut);
     assert_eq!(error(&in_doubt), Error::OutcomeUnknown { peer: "cook".to_owned() });
     gate.open();
     assert_eq!(bob.get("soup").map(drop), Err(no_such_resource("soup", "bob")));
-}
-
-struct Owner(Dropped);
-
-impl AsRef<[u8]> for Owner {
-    fn as_ref(&self) -> &[u8] {
-        self.0.touch();
-        b"a body"
-    }
 }
 
 #[test]
@@ -429,4 +429,15 @@ fn own_tells_come_before_a_call_that_is_started_after_them() {
     assert!(pending.wait(NOW).is_pending());
     gate.open();
     assert_eq!(result(&pending).unwrap().unwrap().bytes(), b"salted");
+}
+
+#[test]
+fn a_destructor_at_a_deadline_may_wait_for_another_call() {
+    let (_kitchen, _ada, bob) = ada_and_bob();
+    let other = bob.start(ask("ada", "other"), PATIENT).unwrap();
+    let (seen, sees) = unbounded();
+    let body = body_that(move || seen.send(other.wait(LONG).map_ok(drop)).unwrap());
+    let first = bob.start(Call::Ask { to: "ada", kind: "k", body }, SHORT).unwrap();
+    assert_eq!(next(&sees), Poll::Ready(Err(Error::TimedOut)));
+    drop(first);
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Sender, unbounded};
-use potluck::{Ended, Error, Event, PeerOptions};
+use potluck::{Call, Ended, Error, Event, PeerOptions};
 
 use crate::support::{
-    Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, closed, drain, host, kitchen, next, no_such_peer, no_such_resource,
-    peer_closed, shut_down,
+    Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, body_that, closed, drain, host, kitchen, next, no_such_peer,
+    no_such_resource, peer_closed, shut_down,
 };
 
 #[test]
@@ -305,4 +305,17 @@ fn on_stop_may_still_answer_what_was_kept() {
     assert_eq!(ada.close(LONG), Ok(Ended::Yes));
     assert_eq!(ask.result().unwrap(), "at last");
     assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn a_destructor_may_close_the_very_peer_whose_close_frees_it() {
+    let (_kitchen, ada, bob) = ada_and_bob();
+    let (seen, sees) = unbounded();
+    let again = bob.clone();
+    let body = body_that(move || seen.send(again.close(LONG)).unwrap());
+    let pending = bob.start(Call::Ask { to: "ada", kind: "k", body }, LONG).unwrap();
+    assert_eq!(bob.close(LONG), Ok(Ended::Yes));
+    // It ran on the closing thread, or on the peer's own, which cannot wait for itself.
+    assert!(matches!(next(&sees), Ok(Ended::Yes | Ended::Deferred)));
+    drop((pending, ada));
 }

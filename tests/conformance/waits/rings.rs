@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::unbounded;
 use parking_lot::Mutex;
-use potluck::{Ended, Error, HandlerResult, Message, Peer, PeerOptions};
+use potluck::{Call, Ended, Error, HandlerResult, Message, Peer, PeerOptions};
 
-use crate::support::{Gate, LONG, host, kitchen, next, shut_down};
+use crate::support::{Gate, LONG, NOW, await_doing, body_that, host, kitchen, next, shut_down};
 
 fn deadlock(ring: &[&str]) -> Error {
     Error::Deadlock { ring: ring.iter().map(|&name| name.to_owned()).collect() }
@@ -410,4 +410,47 @@ fn waiting_for_room_at_a_peer_without_on_message_closes_no_ring() {
     assert_eq!(request.result().unwrap(), "tomato");
     assert_eq!(bob.receive(LONG).unwrap().kind(), "second");
     assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+}
+
+#[test]
+fn a_wait_for_a_call_that_was_canceled_is_no_link() {
+    let kitchen = kitchen();
+    let (gate, freed) = (Gate::new(), Gate::new());
+    let held = gate.clone();
+    let (seen, sees) = unbounded();
+    let bob = PeerOptions::new().on_message(move |me, message| {
+        if message.kind() == "hold" {
+            held.pass();
+            seen.send(me.ask("ada", "back", "", LONG).map(drop)).unwrap();
+        }
+        Ok(())
+    });
+    kitchen.spawn_with("bob", bob).unwrap();
+    let (given, gives) = unbounded();
+    let at_end = freed.clone();
+    let ada = PeerOptions::new().on_message(move |me, message| {
+        if message.kind() != "go" {
+            return Ok(message.reply("here")?);
+        }
+        let at_end = at_end.clone();
+        let call = Call::Ask { to: "bob", kind: "k", body: body_that(move || at_end.pass()) };
+        let pending = Arc::new(me.start(call, LONG)?);
+        given.send(Arc::clone(&pending)).unwrap();
+        assert!(pending.wait(LONG).is_ready());
+        Ok(())
+    });
+    kitchen.spawn_with("ada", ada).unwrap();
+    let eve = kitchen.spawn("eve").unwrap();
+    eve.tell("bob", "hold", "", NOW).unwrap();
+    gate.await_arrival();
+    eve.tell("ada", "go", "", NOW).unwrap();
+    let pending = next(&gives);
+    await_doing(&kitchen, "ada", "waiting in ask");
+    let canceling = host(move || pending.cancel());
+    freed.await_arrival();
+    assert_eq!(kitchen.dead_letters().unwrap().count, 1, "it is canceled");
+    gate.open();
+    assert_eq!(next(&sees), Ok(()), "the wait was over");
+    freed.open();
+    canceling.result();
 }
