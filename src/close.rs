@@ -28,9 +28,8 @@ pub enum Ended {
 /// Lets no new work in and tells all who wait. Does not wait.
 pub(crate) fn begin(peer: &Arc<PeerCore>, after: &mut After) {
     if peer.life.step(Stage::Open, Stage::Closing) {
-        // It may come to its end by itself, whatever holds this thread up.
-        peer.mailbox.bell().ring();
         shut(peer, after);
+        peer.mailbox.bell().ring();
     }
 }
 
@@ -69,6 +68,8 @@ pub(crate) fn close(peer: &Arc<PeerCore>, deadline: Deadline) -> Result<Ended> {
     if runs(peer) {
         return Ok(Ended::Deferred);
     }
+    // Whoever began it may be held up by a destructor, which perhaps is this: the peer comes to its end by itself.
+    peer.mailbox.bell().ring();
     wait(peer, deadline)
 }
 
