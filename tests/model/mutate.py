@@ -72,7 +72,7 @@ MUTATIONS = [
         "late_mover",
         "whoever moves a call on that has ended takes away the link of its thread's next call",
         "shuttle",
-        "a_fetch_that_moves_on_in_a_handler_hangs_in_no_ring",
+        "a_fetch_that_is_moved_on_after_its_end_takes_no_other_link_away",
         [("src/turn.rs", "        if !self.is_open() {\n            // Its thread", "        if false {\n            // Its thread")],
         iterations=60_000,
     ),
