@@ -12,7 +12,7 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header soak bench model mutants sanitize lint check clean need-rust need-c need-python
+.PHONY: help demo test lib header soak bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
@@ -20,7 +20,9 @@ help:
 	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
 	@echo 'make header  include/potluck.h anew'
 	@echo 'make soak    random calls of all kinds for SOAK_MINUTES (10); SOAK_SEED (printed) for the same random numbers'
-	@echo 'make bench   what a request costs, beside a floor in the same run'
+	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; some minutes'
+	@echo 'make bench-quick the same in under a minute, with fewer rounds and sizes: prints the CSV'
+	@echo 'make performance the benchmark, and the tables and plots of docs/performance.md anew'
 	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
 	@echo 'make mutants that the models find each rule that is broken on purpose; some minutes'
 	@echo 'make sanitize the tests of Rust and C under the sanitizers of SANITIZE (address thread); SOAK_MINUTES for the stress test'
@@ -67,8 +69,23 @@ SOAK_MINUTES ?= 10
 soak: need-rust
 	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --release --test stress -- --nocapture
 
-bench: need-rust
-	$(CARGO) bench --bench request
+# OPTIONS: --only P1,P8 for some workloads, --record for the instruction counts that later runs are held against.
+BENCH_C := $(abspath $(TARGET))/bench-request
+BENCH = POTLUCK_BENCH_C=$(BENCH_C) $(CARGO) bench --bench potluck -- $(OPTIONS)
+$(BENCH_C): benches/potluck/request.c lib
+	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Iinclude $< -o $@ -L$(LIB_DIR) -lpotluck \
+		-Wl,-rpath,$(abspath $(LIB_DIR))
+
+bench: $(BENCH_C)
+	@$(BENCH)
+
+# Prints nothing but the CSV on standard output.
+bench-quick: need-rust need-c
+	@$(MAKE) --no-print-directory $(BENCH_C) >&2
+	@$(BENCH) --quick
+
+performance: $(BENCH_C)
+	@$(BENCH) --document
 
 # Each checker has a cfg of its own, and a folder, so that normal builds stay as they are.
 model: need-rust
