@@ -20,7 +20,7 @@ help:
 	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
 	@echo 'make header  include/potluck.h anew'
 	@echo 'make soak    random calls of all kinds for SOAK_MINUTES (10); SOAK_SEED (printed) for the same random numbers'
-	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; some minutes'
+	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; a minute or two'
 	@echo 'make bench-quick the same in under a minute, with fewer rounds and sizes: prints the CSV'
 	@echo 'make performance the benchmark, and the tables and plots of docs/performance.md anew'
 	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
@@ -69,9 +69,9 @@ SOAK_MINUTES ?= 10
 soak: need-rust
 	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --release --test stress -- --nocapture
 
-# OPTIONS: --only P1,P8 for some workloads, --record for the instruction counts that later runs are held against.
+# BENCH_OPTIONS: --only P1,P8 for some workloads, --record for the instruction counts that later runs are held against.
 BENCH_C := $(abspath $(TARGET))/bench-request
-BENCH = POTLUCK_BENCH_C=$(BENCH_C) $(CARGO) bench --bench potluck -- $(OPTIONS)
+BENCH = POTLUCK_BENCH_C=$(BENCH_C) $(CARGO) bench --bench potluck -- $(BENCH_OPTIONS)
 $(BENCH_C): benches/potluck/request.c lib
 	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Iinclude $< -o $@ -L$(LIB_DIR) -lpotluck \
 		-Wl,-rpath,$(abspath $(LIB_DIR))

@@ -20,7 +20,7 @@ fn record_path() -> PathBuf {
 
 const RECORD_HEAD: &str = "\
 # Instructions of a call, by callgrind. A run of the benchmark in which P1 takes more than 15 % more fails.
-# Renewed by `make bench OPTIONS=--record`, in a commit that says why it grew.
+# Renewed by `make bench BENCH_OPTIONS=--record`, in a commit that says why it grew.
 ";
 
 /// The workload, its parameter, the metric, and what `--calls` is told; none: the program in C makes them.

@@ -7,6 +7,7 @@ use std::thread::{self, Builder};
 use potluck::{Bytes, Peer, PeerSystem};
 
 use crate::floors::Shelves;
+use crate::random::Random;
 use crate::report::Rows;
 use crate::requests::Kitchen;
 use crate::rounds::{Way, check, interleaved, interleaved_all, per_call};
@@ -14,7 +15,8 @@ use crate::{Outcome, Run, SOON, cores};
 
 const SIZES: [usize; 4] = [3, 100, 1_000, 10_000];
 const HOLDERS: [(&str, usize); 3] = [("salt", 1), ("spice", 100), ("soup", 10_000)];
-const CALLS: usize = 1_000;
+/// Enough that what a round finds in the caches is its own.
+const CALLS: usize = 10_000;
 
 /// P8 and P12.
 pub(crate) fn many(run: Run) -> Outcome<Rows> {
@@ -34,20 +36,32 @@ pub(crate) fn many(run: Run) -> Outcome<Rows> {
         .map(|(dish, _)| || per_call(CALLS, 64 * CALLS, || Ok(black_box(guest.fetch(black_box(dish), SOON)?).len())))
         .collect();
     let mut requests = || kitchen.requests(CALLS);
+    let mut mingles_by_hand: Vec<_> = parties.iter().map(|party| || party.mingle_by_hand()).collect();
+    let mut fetches_by_hand: Vec<_> = HOLDERS.iter().map(|(_, holders)| || largest.fetches_by_hand(*holders)).collect();
     let mut ways: Vec<&mut Way<'_>> = vec![&mut requests];
     ways.extend(mingles.iter_mut().map(|way| way as &mut Way<'_>));
+    ways.extend(mingles_by_hand.iter_mut().map(|way| way as &mut Way<'_>));
     ways.extend(fetches.iter_mut().map(|way| way as &mut Way<'_>));
+    ways.extend(fetches_by_hand.iter_mut().map(|way| way as &mut Way<'_>));
     let medians = interleaved_all(run.rounds(60, 10), &mut ways)?;
     let (p1, medians) = medians.split_first().ok_or("a median for each")?;
-    let (mingled, fetched) = medians.split_at(SIZES.len());
+    let (mingled, medians) = medians.split_at(SIZES.len());
+    let (mingled_by_hand, medians) = medians.split_at(SIZES.len());
+    let (fetched, fetched_by_hand) = medians.split_at(HOLDERS.len());
 
+    // What the same takes by hand among as many shows what is the caches' part.
     let mut rows = Rows::default();
-    for (size, exchange) in SIZES.iter().zip(mingled) {
-        rows.against("P8", &format!("{size} peers"), "exchange", *exchange, *p1, "ns");
+    for (at, size) in SIZES.iter().enumerate() {
+        let param = format!("{size} peers");
+        rows.against("P8", &param, "exchange", mingled[at], *p1, "ns");
+        rows.add("P8", &param, "by_hand", mingled_by_hand[at], "ns");
     }
     rows.add("P8", "100 to 10000 peers", "growth", mingled[3] / mingled[1], "x");
-    for ((_, holders), fetch) in HOLDERS.iter().zip(fetched) {
-        rows.against("P12", &holder_param(*holders), "p50", *fetch, *p1, "ns");
+    rows.add("P8", "100 to 10000 peers", "growth_by_hand", mingled_by_hand[3] / mingled_by_hand[1], "x");
+    for (at, (_, holders)) in HOLDERS.iter().enumerate() {
+        let param = format!("{holders} {}", if *holders == 1 { "holder" } else { "holders" });
+        rows.against("P12", &param, "p50", fetched[at], *p1, "ns");
+        rows.add("P12", &param, "by_hand", fetched_by_hand[at], "ns");
     }
     for system in parties.iter().map(|party| &party.system).chain([&kitchen.system]) {
         system.shutdown(SOON)?;
@@ -55,29 +69,30 @@ pub(crate) fn many(run: Run) -> Outcome<Rows> {
     Ok(rows)
 }
 
-fn holder_param(holders: usize) -> String {
-    format!("{holders} {}", if holders == 1 { "holder" } else { "holders" })
-}
-
 /// A system of so many peers, of which all hold some bread.
 struct Party {
     system: PeerSystem,
     peers: Vec<Peer>,
+    names: Vec<String>,
+    by_hand: Shelves,
 }
 
 impl Party {
     fn open(size: usize) -> Outcome<Party> {
         let system = PeerSystem::open("party")?;
-        let peers = (0..size).map(|number| system.spawn(&format!("peer{number}"))).collect::<Result<Vec<_>, _>>()?;
-        for peer in &peers {
+        let names: Vec<String> = (0..size).map(|number| format!("peer{number}")).collect();
+        let peers = names.iter().map(|name| system.spawn(name)).collect::<Result<Vec<_>, _>>()?;
+        let by_hand = Shelves::new(names.iter().map(String::as_str));
+        for (peer, name) in peers.iter().zip(&names) {
             peer.share("bread", vec![7; 64])?;
+            by_hand.put(name, "bread", Arc::new(Bytes::from(vec![7; 64])));
         }
-        Ok(Party { system, peers })
+        Ok(Party { system, peers, names, by_hand })
     }
 
-    /// As many mingles as make at least a thousand exchanges; ns an exchange.
+    /// As many mingles as make so many exchanges; ns an exchange.
     fn mingle(&self) -> Outcome<f64> {
-        let times = 1_000_usize.div_ceil(self.peers.len());
+        let times = CALLS.div_ceil(self.peers.len());
         let mut last = Vec::new();
         let time = per_call(times, times * self.peers.len(), || {
             last = self.system.mingle("bread", 1, SOON)?;
@@ -85,6 +100,25 @@ impl Party {
         })?;
         check("all got some", last.iter().all(|one| one.result.as_ref().is_ok_and(|bread| bread.len() == 64)), true)?;
         Ok(time / self.peers.len() as f64)
+    }
+
+    /// As many exchanges by hand: each peer in its order gets the bread of any.
+    fn mingle_by_hand(&self) -> Outcome<f64> {
+        let mut random = Random::new(0);
+        per_call(CALLS, 64 * CALLS, || {
+            let got = self.by_hand.get(&self.names[random.below(self.names.len())], "bread").ok_or("it is held")?;
+            let (peer, bytes) = (&self.names[random.drawn % self.names.len()], got.len());
+            check("stored", self.by_hand.put(peer, "bread", got), true)?;
+            Ok(bytes)
+        })
+    }
+
+    /// The bread of any of so many.
+    fn fetches_by_hand(&self, holders: usize) -> Outcome<f64> {
+        let mut random = Random::new(0);
+        per_call(CALLS, 64 * CALLS, || {
+            Ok(black_box(self.by_hand.get(&self.names[random.below(holders)], "bread")).map_or(0, |held| held.len()))
+        })
     }
 }
 

@@ -16,6 +16,7 @@ mod lookups;
 mod messages;
 mod mix;
 mod peers;
+mod random;
 mod report;
 mod requests;
 mod rounds;

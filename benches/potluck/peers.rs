@@ -28,7 +28,7 @@ pub(crate) fn spawn_and_close(run: Run) -> Outcome<Rows> {
     for kind in KINDS {
         for count in kind.counts {
             // As many rounds as take about the same time.
-            let rounds = (run.rounds(30_000, 3_000) / count).clamp(1, 30);
+            let rounds = (run.rounds(50_000, 3_000) / count).clamp(1, 30);
             let (mut spawning, mut spawning_bare) = (0.0, 0.0);
             let [both, both_bare] = interleaved(
                 rounds,
