@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use potluck::PeerSystem;
 
 use crate::Outcome;
-use crate::messages::Offers;
+use crate::messages::{self, Offers};
 use crate::report::{Rows, root, short};
 use crate::requests::Kitchen;
 
@@ -28,6 +28,7 @@ const COUNTED: &[(&str, &str, &str, Option<&str>)] = &[
     ("P1", "64 B", "instructions", Some("request")),
     ("P1", "64 B", "instructions_of_floor", Some("request by hand")),
     ("P2", "64 B", "instructions", None),
+    ("P5", "one core", "instructions", Some("tell")),
     ("P7", "1 to 1", "instructions", Some("offer")),
     ("P7", "1 to 1", "instructions_of_floor", Some("offer by hand")),
 ];
@@ -37,6 +38,7 @@ pub(crate) fn make_calls(what: &str, calls: usize) -> Outcome<()> {
     match what {
         "request" => drop(Kitchen::open()?.requests(calls)?),
         "request by hand" => drop(Kitchen::open()?.by_hand(calls)?),
+        "tell" => drop(messages::tells(calls)?),
         "offer" | "offer by hand" => {
             let system = PeerSystem::open("kitchen")?;
             let from = [system.spawn("guest")?];

@@ -148,6 +148,9 @@ fn group(name: &str, quick: bool) -> Outcome<ExitCode> {
 
 /// Every group in a process of its own, then the instruction counts; and what is to be said of all.
 fn all(options: &Options) -> Outcome<ExitCode> {
+    if options.document && (options.quick || !options.only.is_empty()) {
+        return Err("--document is for a whole run".into());
+    }
     let mut rows = Rows::default();
     let cores = cores::allowed()?;
     for group in GROUPS.iter().filter(|group| options.wants(group.workloads)) {
@@ -161,7 +164,7 @@ fn all(options: &Options) -> Outcome<ExitCode> {
         process.args(options.quick.then_some("--quick")).args(["--group", group.name]);
         rows.read(&output(process, &cores[first..])?)?;
     }
-    if options.wants(&["P1", "P2", "P7"]) {
+    if options.wants(&["P1", "P2", "P5", "P7"]) {
         eprintln!("bench: instruction counts");
         instructions::count(&mut rows, options.quick)?;
     }

@@ -267,25 +267,40 @@ fn by_four(work: impl Fn(usize) -> Outcome<()> + Sync) -> Outcome<()> {
     })
 }
 
-/// P5, P6 and P7.
-pub(crate) fn streams(run: Run) -> Outcome<Rows> {
-    let messages = run.rounds(100_000, 20_000);
-    let each = messages / PRODUCERS;
-    let system = PeerSystem::open("kitchen")?;
+/// A peer that counts the messages to it.
+fn spawn_cook(system: &PeerSystem, messages: usize) -> Outcome<Receiver<usize>> {
     let (mut count, dones) = Count::new(messages);
     let cook = PeerOptions::new().mailbox_messages_max(MAILBOX as u64).on_message(move |_, message| {
         count.add(message.bytes());
         Ok(())
     });
     system.spawn_with("cook", cook)?;
+    Ok(dones)
+}
+
+fn tell(guest: &Peer, messages: usize) -> Outcome<()> {
+    for _ in 0..messages {
+        guest.tell(black_box("cook"), "dish", payload(), SOON)?;
+    }
+    Ok(())
+}
+
+/// So many tells of one peer, and their handling.
+pub(crate) fn tells(messages: usize) -> Outcome<f64> {
+    let system = PeerSystem::open("kitchen")?;
+    let dones = spawn_cook(&system, messages)?;
+    let guest = system.spawn("guest")?;
+    stream(messages, &dones, || tell(&guest, messages))
+}
+
+/// P5, P6 and P7.
+pub(crate) fn streams(run: Run) -> Outcome<Rows> {
+    let messages = run.rounds(100_000, 20_000);
+    let each = messages / PRODUCERS;
+    let system = PeerSystem::open("kitchen")?;
+    let dones = spawn_cook(&system, messages)?;
     let guest = system.spawn("guest")?;
     let guests = (0..PRODUCERS).map(|number| system.spawn(&format!("guest{number}"))).collect::<Result<Vec<_>, _>>()?;
-    let tell = |guest: &Peer, messages| -> Outcome<()> {
-        for _ in 0..messages {
-            guest.tell(black_box("cook"), "dish", payload(), SOON)?;
-        }
-        Ok(())
-    };
 
     let (sender, bodies) = bounded::<Bytes>(MAILBOX);
     let (mut bare_count, bare_dones) = Count::new(messages);
