@@ -124,12 +124,12 @@ impl Party {
 
 /// P11: two threads, whose peers have nothing to do with one another, against one of them alone.
 pub(crate) fn two_callers(run: Run) -> Outcome<Rows> {
-    let calls = run.rounds(100_000, 40_000);
+    let calls = 20_000;
     let system = PeerSystem::open("kitchen")?;
     let tables = [Table::open(&system, "left")?, Table::open(&system, "right")?];
     let places = [cores::allowed()?[0], cores::allowed()?[1]];
     let [one, both, one_by_hand, both_by_hand] = interleaved(
-        run.rounds(20, 8),
+        run.rounds(100, 20),
         [
             &mut || together(&places[..1], |at| tables[at].requests(calls)),
             &mut || together(&places, |at| tables[at].requests(calls)),

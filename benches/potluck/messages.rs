@@ -295,7 +295,7 @@ pub(crate) fn tells(messages: usize) -> Outcome<f64> {
 
 /// P5, P6 and P7.
 pub(crate) fn streams(run: Run) -> Outcome<Rows> {
-    let messages = run.rounds(100_000, 20_000);
+    let messages = 20_000;
     let each = messages / PRODUCERS;
     let system = PeerSystem::open("kitchen")?;
     let dones = spawn_cook(&system, messages)?;
@@ -314,7 +314,8 @@ pub(crate) fn streams(run: Run) -> Outcome<Rows> {
         Ok(())
     };
 
-    let rounds = run.rounds(10, 5);
+    // A million messages in all.
+    let rounds = run.rounds(50, 8);
     let [tells, sends, tells_of_four, sends_of_four] = interleaved(
         rounds,
         [
@@ -435,8 +436,8 @@ fn offers(run: Run, system: &PeerSystem, guests: &[Peer], tells_of_four: f64, ro
         rows.add("P7", "1 to 1", "floor_by_names", by_names, "ns");
         rows.add("P7", "1 to 1", "ratio_by_names", one / by_names, "x");
     }
-    let each = run.rounds(25_000, 5_000);
-    let [four, floor] = interleaved(run.rounds(10, 5), [&mut || offers.four(each), &mut || offers.four_by_hand(each)])?;
+    let each = 5_000;
+    let [four, floor] = interleaved(run.rounds(50, 8), [&mut || offers.four(each), &mut || offers.four_by_hand(each)])?;
     let param = format!("4 to 1 on {}", run.param());
     rows.against("P7", &param, "rate", rate(four), rate(floor), "/s");
     rows.add("P7", &param, "to_p6", rate(four) / tells_of_four, "x");
