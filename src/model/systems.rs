@@ -136,11 +136,16 @@ fn settle(by: &Peer, peer: &str) {
     let _ = by.ask(peer, "settle", "", FOREVER);
 }
 
+/// The kinds of those there were; each comes before its peer has left.
 fn dead_letters(events: &EventReader) -> Vec<String> {
-    let mut kinds = Vec::new();
+    let (mut kinds, mut left) = (Vec::new(), Vec::new());
     loop {
         match events.next(Duration::ZERO) {
-            Ok(Event::DeadLetter { kind, .. }) => kinds.push(kind.to_string()),
+            Ok(Event::DeadLetter { kind, to, .. }) => {
+                assert!(!left.contains(&to), "{kind} to {to} after it has left");
+                kinds.push(kind.to_string());
+            }
+            Ok(Event::Left { peer }) => left.push(peer),
             Ok(_) => {}
             Err(_) => return kinds,
         }
@@ -481,7 +486,7 @@ fn looks_twice(changes: &Notes<&'static str>) -> PeerOptions {
             look(peer, &by_message, "under on_message");
             if message.kind() == "call" {
                 // While this waits, others may change the shelf; not before and not after.
-                let _ = ask(peer, "cook", "taste", FOREVER);
+                let _ = peer.ask("cook", "taste", "", FOREVER);
                 look(peer, &by_message, "after a call");
             }
             Ok(())

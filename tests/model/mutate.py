@@ -256,6 +256,7 @@ MUTATIONS = [
         "shuttle",
         "nobody_changes_a_shelf_under_a_running_handler",
         [("src/call.rs", "    if let Some(own) = held {\n        take_turn(own, after);", "    if let Some(own) = held.filter(|_| false) {\n        take_turn(own, after);")],
+        iterations=100_000,
     ),
     # Messages and room.
     Mutation(
