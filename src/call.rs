@@ -335,7 +335,7 @@ fn carry_at_once(
     }
     // On the target's own thread, to wait for another of its handlers would be a ring of one, whatever the deadline; in its
     // handler, the turn that an operation needs is there already.
-    if must_wait && matches!(form, Form::Blocking(_)) && runs(target) {
+    if must_wait && form.is_blocking() && runs(target) {
         return Some(Err(target.deadlock()));
     }
     if !must_wait && has_turn(target) {
@@ -386,7 +386,7 @@ pub(crate) fn wait_out<C: Underway + 'static>(
     form: Form,
     after: &mut After,
 ) -> Result<Begun> {
-    if let Form::Started(_) = form {
+    if !form.is_blocking() {
         return Ok(Begun::Underway(call));
     }
     let result = {

@@ -9,7 +9,6 @@ use crate::core::{PeerCore, Stage, SystemCore, in_call, runs};
 use crate::deadline::Deadline;
 use crate::ending::{Ending, Look};
 use crate::error::{Error, Result};
-use crate::mailbox::Waiting;
 use crate::post::bury_all;
 use crate::sync::Arc;
 use crate::turn::{Cause, Wait};
@@ -48,10 +47,7 @@ pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
     let (senders, receivers) = peer.mailbox.close();
     for waiting in senders {
         waiting.wait().end(Cause::PeerClosed, Err(peer.peer_closed()));
-        after.release_body(match waiting {
-            Waiting::Tell(parcel) => parcel.take_tell().map(|tell| tell.body).unwrap_or_default(),
-            Waiting::Ask(ask) => ask.take_body(),
-        });
+        after.release_body(waiting.take_body());
     }
     for wait in receivers {
         wait.end(Cause::Closed, Err(peer.closed()));

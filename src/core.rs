@@ -8,7 +8,7 @@
 //! 3. what a peer's thread is doing;
 //! 4. the links of the ring, then who waits for a call that was started, and an operation's route;
 //! 5. leaves, under which nothing is taken: the registry's, who waits for arrivals or for quiet, a desk's, a mailbox's lines, a turn's
-//!    line, `told`, waits, the timer.
+//!    line, `told`, waits, the timer (but for making its thread).
 //!
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
@@ -314,6 +314,10 @@ pub(crate) enum Form {
 }
 
 impl Form {
+    pub(crate) fn is_blocking(self) -> bool {
+        matches!(self, Form::Blocking(_))
+    }
+
     pub(crate) fn deadline(self) -> Deadline {
         match self {
             Form::Blocking(deadline) | Form::Started(deadline) => deadline,

@@ -13,6 +13,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use crate::deadline::Deadline;
 use crate::message::{Ask, Letter, Tell};
 use crate::resource::Resource;
@@ -70,7 +72,7 @@ impl Parcel {
     }
 
     /// Takes the message out, by whoever sends it or gives it up.
-    pub(crate) fn take_tell(&self) -> Option<Tell> {
+    fn take_tell(&self) -> Option<Tell> {
         self.tell.lock().take()
     }
 }
@@ -94,6 +96,14 @@ impl Waiting {
         match self {
             Waiting::Tell(parcel) => &parcel.kind,
             Waiting::Ask(ask) => &ask.kind,
+        }
+    }
+
+    /// Takes out what it sends, by whoever ends it before it is sent or begun.
+    pub(crate) fn take_body(&self) -> Bytes {
+        match self {
+            Waiting::Tell(parcel) => parcel.take_tell().map(|tell| tell.body).unwrap_or_default(),
+            Waiting::Ask(ask) => ask.take_body(),
         }
     }
 
@@ -530,8 +540,6 @@ impl Bell {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::error::Error;
 

@@ -139,7 +139,7 @@ impl Peer {
     /// [`Error::Closed`]. After an error nothing has changed.
     pub fn request(&self, from: &str, name: &str, timeout: Duration) -> Result<Resource> {
         fork::check()?;
-        call::request(&self.core, from, name, Form::Blocking(Deadline::after(timeout)))?.resource()
+        call::request(&self.core, from, name, blocking(timeout))?.resource()
     }
 
     /// [`request`](Peer::request), but `None` and nothing handed over if `from` holds `than` itself, or an older version of the
@@ -177,7 +177,7 @@ impl Peer {
         timeout: Duration,
     ) -> Result<Option<Resource>> {
         fork::check()?;
-        call::request_newer(&self.core, from, name, than, Form::Blocking(Deadline::after(timeout)))?.done()
+        call::request_newer(&self.core, from, name, than, blocking(timeout))?.done()
     }
 
     /// Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or
@@ -188,7 +188,7 @@ impl Peer {
     /// [`Error::NoSuchResource`] if nobody else holds it, else the last error of [`request`](Peer::request) from a holder.
     pub fn fetch(&self, name: &str, timeout: Duration) -> Result<Resource> {
         fork::check()?;
-        call::fetch(&self.core, name, Form::Blocking(Deadline::after(timeout)))?.resource()
+        call::fetch(&self.core, name, blocking(timeout))?.resource()
     }
 
     /// Puts a copy of what this peer holds at entry on `to`'s shelf; the last writer wins. Waits while a handler of `to` runs.
@@ -198,7 +198,7 @@ impl Peer {
     /// [`Error::NoSuchResource`] if this peer does not hold it; otherwise as [`request`](Peer::request).
     pub fn offer(&self, to: &str, name: &str, timeout: Duration) -> Result<()> {
         fork::check()?;
-        call::offer(&self.core, to, name, Form::Blocking(Deadline::after(timeout)))?.done().map(drop)
+        call::offer(&self.core, to, name, blocking(timeout))?.done().map(drop)
     }
 
     /// Swaps what both peers hold under a name at that moment, and returns what this one got. Both shelves change or neither.
@@ -208,7 +208,7 @@ impl Peer {
     /// [`Error::NoSuchResource`] says who has nothing; otherwise as [`request`](Peer::request).
     pub fn exchange(&self, with: &str, name: &str, timeout: Duration) -> Result<Resource> {
         fork::check()?;
-        call::exchange(&self.core, with, name, Form::Blocking(Deadline::after(timeout)))?.resource()
+        call::exchange(&self.core, with, name, blocking(timeout))?.resource()
     }
 
     /// Sends a message; returns once it is accepted, waiting for room up to `timeout`.
@@ -219,7 +219,7 @@ impl Peer {
     /// [`Error::PeerClosed`], [`Error::InvalidName`] of the kind, [`Error::Closed`]. After an error it was not sent.
     pub fn tell(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<()> {
         fork::check()?;
-        post::tell(&self.core, to, kind, body.into(), Form::Blocking(Deadline::after(timeout)))?.done().map(drop)
+        post::tell(&self.core, to, kind, body.into(), blocking(timeout))?.done().map(drop)
     }
 
     /// [`tell`](Peer::tell) without waiting: [`Error::Full`] if there is no room now.
@@ -240,7 +240,7 @@ impl Peer {
     /// peer; and those of [`tell`](Peer::tell).
     pub fn ask(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<Resource> {
         fork::check()?;
-        post::ask(&self.core, to, kind, body.into(), Form::Blocking(Deadline::after(timeout)))?.resource()
+        post::ask(&self.core, to, kind, body.into(), blocking(timeout))?.resource()
     }
 
     /// Makes a call without waiting for its end: [`Pending::wait`] does that, as often as it takes.
@@ -305,6 +305,11 @@ impl Peer {
     pub fn has_ended(&self) -> bool {
         self.core.life.stage() == Stage::Ended
     }
+}
+
+/// The form of a call that waits at most so long.
+fn blocking(timeout: Duration) -> Form {
+    Form::Blocking(Deadline::after(timeout))
 }
 
 impl fmt::Debug for Peer {

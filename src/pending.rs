@@ -75,8 +75,8 @@ enum State {
 struct Started {
     call: Arc<dyn Underway>,
     caller: Arc<PeerCore>,
-    /// Where it is listed with what the close of its caller ends, and where its deadline is kept.
     deadline: Deadline,
+    /// Where it is listed with what the close of its caller ends, and with what the timer gives up.
     in_waits: Option<u64>,
     in_timer: Option<Key>,
 }

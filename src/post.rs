@@ -33,7 +33,7 @@ impl Interrupt for Sending {
             Phase::Begun => Error::OutcomeUnknown { peer: peer() },
         };
         let unsent = give_up(self.message.wait(), why, late, |phase| self.leave(phase));
-        bury_late(&self.to, &mut After::new());
+        bury_late(&self.to);
         unsent
     }
 }
@@ -42,21 +42,18 @@ impl Sending {
     /// Takes it out of where it waits; but an ask that is queued keeps its place until it is taken out, and one that was begun
     /// is the handler's.
     fn leave(&self, phase: Phase) -> Bytes {
-        if phase == Phase::Waiting {
-            self.to.mailbox.leave_line(&self.message);
-        }
-        match &self.message {
-            Waiting::Tell(parcel) => parcel.take_tell().map(|tell| tell.body).unwrap_or_default(),
-            Waiting::Ask(_) if phase == Phase::Begun => Bytes::new(),
-            Waiting::Ask(ask) => {
+        match (phase, &self.message) {
+            (Phase::Waiting, message) => self.to.mailbox.leave_line(message),
+            (Phase::Queued, Waiting::Ask(ask)) => {
                 let mut heard = Heard::new();
                 record_ask(&self.to, ask, &mut heard);
                 for wait in heard {
                     wait.end(Cause::Answered, Ok(()));
                 }
-                ask.take_body()
             }
+            _ => return Bytes::new(),
         }
+        self.message.take_body()
     }
 }
 
@@ -92,7 +89,7 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
     let size = tell.body.len();
     let tell = match target.mailbox.try_send(Letter::Tell(tell)) {
         Ok(()) => {
-            bury_late(&target, &mut After::new());
+            bury_late(&target);
             return Ok(Begun::Done(None));
         }
         Err((NoRoom::Full, Letter::Tell(tell))) if !form.deadline().is_now() => tell,
@@ -110,9 +107,8 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
         target.mailbox.leave_line(&message);
         return Err(ring);
     }
-    let mut after = After::new();
-    bury_late(&target, &mut after);
-    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut after)
+    bury_late(&target);
+    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut After::new())
 }
 
 /// Sends a message and waits for the answer.
@@ -120,7 +116,7 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, for
     caller.check_acting()?;
     name::check_kind(kind)?;
     let target = caller.system.find(to)?;
-    if matches!(form, Form::Blocking(_)) && runs(&target) {
+    if form.is_blocking() && runs(&target) {
         return Err(target.deadlock());
     }
     let size = body.len();
@@ -149,9 +145,8 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, for
             return Err(no_room(caller, &target, &why, size));
         }
     }
-    let mut after = After::new();
-    bury_late(&target, &mut after);
-    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut after)
+    bury_late(&target);
+    wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut After::new())
 }
 
 fn no_room(caller: &PeerCore, target: &PeerCore, why: &NoRoom, size: usize) -> Error {
@@ -199,7 +194,7 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
         // end before it is recorded.
         let opened = open(peer, letter, &mut after);
         peer.mailbox.release(size);
-        bury_late(peer, &mut after);
+        bury_late(peer);
         if let Some((message, _)) = opened {
             if let Some(ask) = ask {
                 keep(peer, ask);
@@ -239,9 +234,9 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(
 
 /// After a letter may have been pushed: if the peer has closed, whoever did that may have looked before it lay there, and
 /// the peer's own thread may be long in a handler.
-pub(crate) fn bury_late(to: &PeerCore, after: &mut After) {
+pub(crate) fn bury_late(to: &PeerCore) {
     if to.mailbox.is_closed() {
-        bury_all(to, after);
+        bury_all(to, &mut After::new());
     }
 }
 

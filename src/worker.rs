@@ -139,7 +139,7 @@ impl Worker {
         let ask = letter.ask();
         let opened = open(&self.core, letter, after);
         self.core.mailbox.release(size);
-        bury_late(&self.core, after);
+        bury_late(&self.core);
         let (Some((message, pair)), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
             return;
         };
