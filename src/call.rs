@@ -30,6 +30,7 @@ use crate::desk::{Note, Waits};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::{FeedGuard, Heard};
+use crate::key::Key;
 use crate::name;
 use crate::random;
 use crate::resource::Resource;
@@ -48,11 +49,16 @@ pub(crate) struct After {
     pub(crate) heard: Heard,
     /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
     replaced: [Option<Resource>; 2],
-    more_replaced: Vec<Resource>,
-    /// Calls that have ended; one may hold the last reference to what it offered or sent.
-    done: Vec<Arc<dyn Interrupt>>,
-    /// Bodies of messages that nobody will handle.
-    bodies: Vec<Bytes>,
+    dying: Vec<Dying>,
+}
+
+/// What may be the last reference to something of a user's.
+enum Dying {
+    Resource(Resource),
+    /// A call that has ended; it holds what it offered or sent.
+    Call(Arc<dyn Interrupt>),
+    /// Of a message that nobody will handle.
+    Body(Bytes),
 }
 
 impl After {
@@ -71,22 +77,29 @@ impl After {
     }
 
     pub(crate) fn release_call(&mut self, call: Arc<dyn Interrupt>) {
-        self.done.push(call);
+        self.dying.push(Dying::Call(call));
     }
 
     pub(crate) fn release_body(&mut self, body: Bytes) {
-        self.bodies.push(body);
+        self.dying.push(Dying::Body(body));
     }
 
     fn release(&mut self, resource: Resource) {
         match self.replaced.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(resource),
-            None => self.more_replaced.push(resource),
+            None => self.dying.push(Dying::Resource(resource)),
         }
     }
 
     /// Works off the list; under no lock. What it replaces is released with `self`.
+    #[inline]
     pub(crate) fn settle(&mut self) {
+        if !(self.heard.is_empty() && self.place.is_empty()) {
+            self.work_off();
+        }
+    }
+
+    fn work_off(&mut self) {
         loop {
             for wait in self.heard.drain(..) {
                 wait.end(Cause::Answered, Ok(()));
@@ -103,11 +116,18 @@ impl After {
 impl Drop for After {
     fn drop(&mut self) {
         self.settle();
-        for replaced in self.replaced.iter_mut().filter_map(Option::take).chain(self.more_replaced.drain(..)) {
-            drop_user_data(replaced);
+        for replaced in &mut self.replaced {
+            if let Some(replaced) = replaced.take() {
+                replaced.release();
+            }
         }
-        self.done.drain(..).for_each(drop_user_data);
-        self.bodies.drain(..).for_each(drop_user_data);
+        for dying in self.dying.drain(..) {
+            match dying {
+                Dying::Resource(resource) => resource.release(),
+                Dying::Call(call) => drop_user_data(call),
+                Dying::Body(body) => drop_user_data(body),
+            }
+        }
     }
 }
 
@@ -133,8 +153,8 @@ where
         free_turn(own, after);
     }
     after.settle();
-    let mut unsent = Bytes::new();
-    let give_up = || unsent = call.give_up(Why::Late);
+    let mut unsent = None;
+    let give_up = || unsent = Some(call.give_up(Why::Late));
     let result = wait(call).block(deadline, give_up, || match &own {
         Some(own) => {
             let went_on = own.turn.go_on(&mut |operation| perform(operation, own, after));
@@ -150,7 +170,7 @@ where
     for (peer, number) in listed.into_iter().flatten() {
         peer.waits.remove(number);
     }
-    after.release_body(unsent);
+    after.dying.extend(unsent.map(Dying::Body));
     result
 }
 
@@ -215,11 +235,12 @@ pub(crate) fn request_newer(
 pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     let nobody = || name::check_resource(name).and(Err(Error::NoSuchResource { name: name.to_owned(), peer: None }));
-    let Some(first) = caller.system.registry.pick_holder(name, caller.id) else {
+    let key = Key::new(name);
+    let Some(first) = caller.system.registry.pick_holder(key, caller.id) else {
         return nobody();
     };
     let mut after = After::new();
-    let mut last = match carry_at_once(caller, &first, &Verb::Fetch, name, form, &mut after) {
+    let mut last = match carry_at_once(caller, &first, &Verb::Fetch, key, form, &mut after) {
         Some(Err(error)) if moves_on(&error) => Some(error),
         Some(result) => return result.map(Begun::Done),
         // It has to wait for that one.
@@ -238,7 +259,7 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, form: Form) -> Result<Be
     if form.deadline().is_now() {
         let mut must_wait = false;
         while let Some(holder) = others.pop() {
-            match carry_at_once(caller, &holder, &Verb::Fetch, name, form, &mut after) {
+            match carry_at_once(caller, &holder, &Verb::Fetch, key, form, &mut after) {
                 Some(Err(error)) if moves_on(&error) => last = Some(error),
                 Some(result) => return result.map(Begun::Done),
                 None => must_wait = true,
@@ -264,27 +285,26 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, form: Form) -> Result<Be
 pub(crate) fn offer(caller: &Arc<PeerCore>, to: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     let target = caller.system.find(to)?;
-    let offered = get(caller, name)?;
     if target.is(caller) {
-        return Ok(Begun::Done(None));
+        return get(caller, name).map(|_| Begun::Done(None));
     }
-    carry(caller, &target, Verb::Offer(offered), name, form)
+    carry(caller, &target, Verb::Offer(None), name, form)
 }
 
 /// Swaps what both hold under `name`.
 pub(crate) fn exchange(caller: &Arc<PeerCore>, with: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     let target = caller.system.find(with)?;
-    let held = get(caller, name)?;
     if target.is(caller) {
-        return Ok(Begun::Done(Some(held)));
+        return get(caller, name).map(|held| Begun::Done(Some(held)));
     }
     carry(caller, &target, Verb::Exchange, name, form)
 }
 
 /// What the peer itself holds.
 pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
-    let held = peer.shelf.lock().get(name).cloned();
+    let key = Key::new(name);
+    let held = peer.shelf.lock().get(key).cloned();
     held.ok_or_else(|| name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
 }
 
@@ -306,9 +326,15 @@ impl Begun {
 /// Carries an operation out, waiting for what it must.
 fn carry(caller: &Arc<PeerCore>, target: &Arc<PeerCore>, verb: Verb, name: &str, form: Form) -> Result<Begun> {
     let mut after = After::new();
-    if let Some(result) = carry_at_once(caller, target, &verb, name, form, &mut after) {
+    if let Some(result) = carry_at_once(caller, target, &verb, Key::new(name), form, &mut after) {
         return result.map(Begun::Done);
     }
+    let verb = match verb {
+        Verb::Offer(None) => Verb::Offer(Some(get(caller, name)?)),
+        // Who has nothing to give asks nobody.
+        Verb::Exchange => get(caller, name).map(|_| Verb::Exchange)?,
+        verb => verb,
+    };
     if verb.needs(target.hears) {
         // The name goes to user code: a bad one must not.
         name::check_resource(name)?;
@@ -325,7 +351,7 @@ fn carry_at_once(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
     verb: &Verb,
-    name: &str,
+    name: Key<'_>,
     form: Form,
     after: &mut After,
 ) -> Option<Result<Option<Resource>>> {
@@ -354,7 +380,7 @@ fn commit_unseen(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
     verb: &Verb,
-    name: &str,
+    name: Key<'_>,
     after: &mut After,
 ) -> Option<Result<Option<Resource>>> {
     match commit(caller, target, verb, name, &Seen::default(), || true, after) {
@@ -474,7 +500,7 @@ pub(crate) fn commit_seen(operation: &Arc<Operation>, target: &Arc<PeerCore>, se
         is_ours = operation.wait.claim(Cause::Answered).is_some();
         is_ours
     };
-    match commit(&operation.caller, target, &operation.verb, &operation.name, seen, claim, after) {
+    match commit(&operation.caller, target, &operation.verb, Key::new(&operation.name), seen, claim, after) {
         Committed::Changed => return false,
         Committed::GivenUp => {}
         Committed::Yes(result) if is_ours => operation.wait.finish(result),
@@ -550,7 +576,7 @@ fn commit(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
     verb: &Verb,
-    name: &str,
+    name: Key<'_>,
     seen: &Seen,
     claim: impl FnOnce() -> bool,
     after: &mut After,
@@ -561,7 +587,7 @@ fn commit(
         Err(error) => {
             drop((mine, theirs));
             // A bad name is held by nobody: it is told apart only now.
-            let bad_name = matches!(error, Error::NoSuchResource { .. }).then(|| name::check_resource(name).err());
+            let bad_name = matches!(error, Error::NoSuchResource { .. }).then(|| name::check_resource(name.text).err());
             return Committed::Yes(Err(bad_name.flatten().unwrap_or(error)));
         }
     };
@@ -582,18 +608,18 @@ fn commit(
             emit_requested(feed, target, caller, given, after);
             emit_received(feed, caller, target, given, after);
         }
-        put(caller, &mut mine, given, after);
+        put(caller, &mut mine, name, given.clone(), after);
     }
     let mut noted = false;
     if let Some(given) = found.mine {
         if let Some(feed) = &mut feed {
             emit_received(feed, target, caller, &given, after);
         }
-        put(target, &mut theirs, &given, after);
         noted = target.hears.receipts;
         if noted {
-            target.desk.note(Note { from: Arc::clone(&caller.name), resource: given });
+            target.desk.note(Note { from: Arc::clone(&caller.name), resource: given.clone() });
         }
+        put(target, &mut theirs, name, given, after);
     }
     drop((feed, mine, theirs));
     if noted {
@@ -611,7 +637,14 @@ struct Found {
 }
 
 /// Whether the operation can be done, under both locks.
-fn check(caller: &PeerCore, target: &PeerCore, verb: &Verb, name: &str, mine: &Shelf, theirs: &Shelf) -> Result<Found> {
+fn check(
+    caller: &PeerCore,
+    target: &PeerCore,
+    verb: &Verb,
+    name: Key<'_>,
+    mine: &Shelf,
+    theirs: &Shelf,
+) -> Result<Found> {
     if mine.is_closed() && !(matches!(verb, Verb::Offer(_)) && runs(caller)) {
         // A closing peer takes nothing any more; its own last handlers may still give.
         return Err(caller.closed());
@@ -619,30 +652,32 @@ fn check(caller: &PeerCore, target: &PeerCore, verb: &Verb, name: &str, mine: &S
     if theirs.is_closed() {
         return Err(target.peer_closed());
     }
-    let given = |shelf: &Shelf, peer: &PeerCore| shelf.get(name).cloned().ok_or_else(|| peer.no_such_resource(name));
+    let given =
+        |shelf: &Shelf, peer: &PeerCore| shelf.get(name).cloned().ok_or_else(|| peer.no_such_resource(name.text));
     let found = match verb {
         Verb::Request | Verb::Fetch => Found { theirs: Some(given(theirs, target)?), mine: None },
         // What is not newer is not moved, and nothing else happens.
         Verb::RequestNewer(than) => {
             Found { theirs: Some(given(theirs, target)?).filter(|given| given.is_newer_than(than)), mine: None }
         }
-        Verb::Offer(resource) => Found { theirs: None, mine: Some(resource.clone()) },
+        Verb::Offer(Some(resource)) => Found { theirs: None, mine: Some(resource.clone()) },
+        Verb::Offer(None) => Found { theirs: None, mine: Some(given(mine, caller)?) },
         Verb::Exchange => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
     };
     if let Some(given) = &found.theirs {
-        mine.has_room(given, &caller.name)?;
+        mine.has_room(name, given, &caller.name)?;
     }
     if let Some(given) = &found.mine {
-        theirs.has_room(given, &target.name)?;
+        theirs.has_room(name, given, &target.name)?;
     }
     Ok(found)
 }
 
 /// Puts a resource on a shelf whose lock is held; what it replaces is released after the outermost call.
-fn put(peer: &Arc<PeerCore>, shelf: &mut Shelf, resource: &Resource, after: &mut After) {
-    match shelf.put(resource.clone()) {
+fn put(peer: &Arc<PeerCore>, shelf: &mut Shelf, name: Key<'_>, resource: Resource, after: &mut After) {
+    match shelf.put(name, resource) {
         Some(replaced) => after.release(replaced),
-        None => peer.system.registry.add_holder(resource.shared_name(), peer.id, peer),
+        None => peer.system.registry.add_holder(name, peer.id, peer),
     }
 }
 
@@ -709,20 +744,21 @@ fn share_where(
     }
     let mut after = After::new();
     let (made, result) = {
+        let key = Key::new(name);
         let mut shelf = peer.shelf.lock();
-        let name = match shelf.knows(name) {
+        let name = match shelf.knows(key) {
             Some(name) => name,
             None => name::check_resource(name).map(|()| Arc::from(name))?,
         };
-        let agreed = agrees(shelf.get(&name));
-        let made = shelf.make(name, Arc::clone(&peer.name), body);
+        let agreed = agrees(shelf.get(key));
+        let made = Resource::new(name, Arc::clone(&peer.name), shelf.next_version(key), body);
         let result = match agreed {
             _ if shelf.is_closed() => Err(peer.closed()),
-            Ok(()) => shelf.has_room(&made, &peer.name),
+            Ok(()) => shelf.has_room(key, &made, &peer.name),
             not_agreed => not_agreed,
         };
         if result.is_ok() {
-            put(peer, &mut shelf, &made, &mut after);
+            put(peer, &mut shelf, key, made.clone(), &mut after);
         }
         (made, result)
     };
@@ -733,8 +769,9 @@ fn share_where(
 /// Takes a resource off the peer's own shelf; copies that others hold stay.
 pub(crate) fn unshare(peer: &Arc<PeerCore>, name: &str) -> Result<()> {
     peer.check_acting()?;
+    let key = Key::new(name);
     let mut shelf = peer.shelf.lock();
-    match shelf.take(name) {
+    match shelf.take(key) {
         Some(taken) => {
             peer.system.registry.remove_holder(name, peer.id);
             drop(shelf);

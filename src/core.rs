@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use crate::arrivals::Arrivals;
 use crate::deadline::Deadline;
@@ -190,7 +191,7 @@ pub(crate) fn lock_both<'a>(a: &'a PeerCore, b: &'a PeerCore) -> (MutexGuard<'a,
 
 /// The pairs of one sender, by receiver. Those that are finished are dropped as the table grows.
 pub(crate) struct Told {
-    pairs: Mutex<HashMap<u64, Arc<Pair>>>,
+    pairs: Mutex<HashMap<u64, Arc<Pair>, RandomState>>,
     /// The size of the table, so that who has told nothing takes no lock.
     len: AtomicUsize,
 }
@@ -199,7 +200,7 @@ const TOLD_LEN_TO_CLEAN: usize = 64;
 
 impl Told {
     pub(crate) fn new() -> Told {
-        Told { pairs: Mutex::new(HashMap::new()), len: AtomicUsize::new(0) }
+        Told { pairs: Mutex::default(), len: AtomicUsize::new(0) }
     }
 
     pub(crate) fn pair(&self, receiver: u64) -> Arc<Pair> {
@@ -382,8 +383,8 @@ pub(crate) enum Verb {
     RequestNewer(Edition),
     /// A request that goes on to the next holder.
     Fetch,
-    /// What the caller held at entry.
-    Offer(Resource),
+    /// What the caller held at entry, as soon as it has to wait; before that, what it holds.
+    Offer(Option<Resource>),
     Exchange,
 }
 

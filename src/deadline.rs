@@ -9,6 +9,8 @@ use crate::sync::Instant;
 pub(crate) enum Deadline {
     /// The timeout was 0: do what needs no waiting.
     Now,
+    /// Wait so long, from when it is first to wait: so a call that need not wait reads no clock, which would be a fifth of it.
+    Within(Duration),
     /// Wait until then.
     At(Instant),
     /// Wait for as long as it takes; also what a timeout too far away for the clock becomes.
@@ -23,10 +25,24 @@ impl Deadline {
         Instant::now().checked_add(timeout).map_or(Deadline::Never, Deadline::At)
     }
 
+    /// For a call that waits once, if at all.
+    pub(crate) fn within(timeout: Duration) -> Deadline {
+        if timeout.is_zero() { Deadline::Now } else { Deadline::Within(timeout) }
+    }
+
+    /// By the one who is to wait now.
+    pub(crate) fn begin(self) -> Deadline {
+        match self {
+            Deadline::Within(timeout) => Deadline::after(timeout),
+            begun => begun,
+        }
+    }
+
     /// How long is left: `None` without an end.
     pub(crate) fn left(self) -> Option<Duration> {
         match self {
             Deadline::Now => Some(Duration::ZERO),
+            Deadline::Within(timeout) => Some(timeout),
             Deadline::At(at) => Some(at.saturating_duration_since(Instant::now())),
             Deadline::Never => None,
         }
@@ -49,10 +65,15 @@ impl Deadline {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     #[test]
     fn huge_timeouts_saturate() {
         assert!(matches!(Deadline::after(Duration::MAX), Deadline::Never));
-        assert!(Deadline::after(Duration::ZERO).is_now());
-        assert!(Deadline::after(Duration::from_secs(3600)).left().unwrap() > Duration::from_secs(3000));
+        assert!(matches!(Deadline::within(Duration::MAX).begin(), Deadline::Never));
+        assert!(Deadline::after(Duration::ZERO).is_now() && Deadline::within(Duration::ZERO).is_now());
+        for begun in [Deadline::after(HOUR), Deadline::within(HOUR).begin()] {
+            assert!(matches!(begun, Deadline::At(_)) && begun.left().unwrap() > HOUR - Duration::from_secs(600));
+        }
     }
 }

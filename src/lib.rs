@@ -42,6 +42,7 @@ mod error;
 mod event;
 mod feed;
 mod fork;
+mod key;
 mod mailbox;
 mod message;
 #[cfg(all(test, any(shuttle, loom)))]

@@ -309,7 +309,7 @@ impl Peer {
 
 /// The form of a call that waits at most so long.
 fn blocking(timeout: Duration) -> Form {
-    Form::Blocking(Deadline::after(timeout))
+    Form::Blocking(Deadline::within(timeout))
 }
 
 impl fmt::Debug for Peer {

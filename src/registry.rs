@@ -1,45 +1,58 @@
 //! The registry: from names to peers, and from a resource's name to who holds it. `P` is the peer.
 //!
-//! Its locks are leaves: nothing is called under them.
+//! Both tables are cut into shards by the hash of the name, each with a lock of its own on cache lines of its own, so that callers who
+//! name different peers do not meet. All locks here are leaves: nothing is called under them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use indexmap::IndexMap;
 
+use crate::key::{self, Key};
 use crate::random;
 use crate::sync::{Arc, Mutex, RwLock};
 
 pub(crate) struct Registry<P> {
-    names: RwLock<HashMap<Arc<str>, Arc<P>>>,
+    names: Shards<RwLock<ByName<Arc<P>>>>,
     /// By id, which is the order of spawning.
     order: Mutex<BTreeMap<u64, Arc<P>>>,
     /// By resource.
-    holders: Mutex<HashMap<Arc<str>, Holders<P>>>,
+    holders: Shards<Mutex<ByName<Holders<P>>>>,
 }
 
+type ByName<T> = HashTable<(Arc<str>, T)>;
+
 /// By id; an IndexMap, so that any holder can be picked in one step.
-type Holders<P> = IndexMap<u64, Arc<P>>;
+type Holders<P> = IndexMap<u64, Arc<P>, RandomState>;
 
 impl<P> Registry<P> {
     pub(crate) fn new() -> Registry<P> {
         Registry {
-            names: RwLock::new(HashMap::new()),
+            names: Shards::new(|| RwLock::new(HashTable::new())),
             order: Mutex::new(BTreeMap::new()),
-            holders: Mutex::new(HashMap::new()),
+            holders: Shards::new(|| Mutex::new(HashTable::new())),
         }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<P>> {
-        self.names.read().get(name).cloned()
+        let name = Key::new(name);
+        let names = self.names.of(name).read();
+        names.find(name.hash, is_named(name)).map(|(_, peer)| Arc::clone(peer))
     }
 
     pub(crate) fn add(&self, id: u64, name: &Arc<str>, peer: &Arc<P>) {
-        self.names.write().insert(Arc::clone(name), Arc::clone(peer));
+        let entry = (Arc::clone(name), Arc::clone(peer));
+        let name = Key::new(name);
+        self.names.of(name).write().insert_unique(name.hash, entry, rehash);
         self.order.lock().insert(id, Arc::clone(peer));
     }
 
     pub(crate) fn remove(&self, id: u64, name: &str) {
-        self.names.write().remove(name);
+        let name = Key::new(name);
+        if let Ok(entry) = self.names.of(name).write().find_entry(name.hash, is_named(name)) {
+            entry.remove();
+        }
         self.order.lock().remove(&id);
     }
 
@@ -52,28 +65,32 @@ impl<P> Registry<P> {
         self.order.lock().len()
     }
 
-    pub(crate) fn add_holder(&self, resource: &Arc<str>, id: u64, peer: &Arc<P>) {
-        let mut holders = self.holders.lock();
-        match holders.get_mut(resource) {
-            Some(of) => of.insert(id, Arc::clone(peer)),
-            None => holders.entry(Arc::clone(resource)).or_default().insert(id, Arc::clone(peer)),
-        };
+    pub(crate) fn add_holder(&self, resource: Key<'_>, id: u64, peer: &Arc<P>) {
+        let mut holders = self.holders.of(resource).lock();
+        let (_, of) = holders
+            .entry(resource.hash, is_named(resource), rehash)
+            .or_insert_with(|| (resource.text.into(), Holders::default()))
+            .into_mut();
+        of.insert(id, Arc::clone(peer));
     }
 
     pub(crate) fn remove_holder(&self, resource: &str, id: u64) {
-        let mut holders = self.holders.lock();
-        if let Some(of) = holders.get_mut(resource) {
+        let name = Key::new(resource);
+        let mut holders = self.holders.of(name).lock();
+        if let Ok(mut entry) = holders.find_entry(name.hash, is_named(name)) {
+            let (_, of) = entry.get_mut();
             of.swap_remove(&id);
             if of.is_empty() {
-                holders.remove(resource);
+                entry.remove();
             }
         }
     }
 
     /// All holders of a resource in the order of spawning.
     pub(crate) fn holders(&self, resource: &str) -> Vec<Arc<P>> {
-        let mut holders: Vec<(u64, Arc<P>)> = match self.holders.lock().get(resource) {
-            Some(of) => of.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect(),
+        let name = Key::new(resource);
+        let mut holders: Vec<(u64, Arc<P>)> = match self.holders.of(name).lock().find(name.hash, is_named(name)) {
+            Some((_, of)) => of.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect(),
             None => Vec::new(),
         };
         holders.sort_unstable_by_key(|(id, _)| *id);
@@ -81,9 +98,9 @@ impl<P> Registry<P> {
     }
 
     /// Any holder but the one with this id.
-    pub(crate) fn pick_holder(&self, resource: &str, but: u64) -> Option<Arc<P>> {
-        let holders = self.holders.lock();
-        let of = holders.get(resource)?;
+    pub(crate) fn pick_holder(&self, resource: Key<'_>, but: u64) -> Option<Arc<P>> {
+        let holders = self.holders.of(resource).lock();
+        let (_, of) = holders.find(resource.hash, is_named(resource))?;
         let skipped = of.get_index_of(&but);
         let choices = of.len() - usize::from(skipped.is_some());
         if choices == 0 {
@@ -97,6 +114,35 @@ impl<P> Registry<P> {
     }
 }
 
+fn is_named<T>(name: Key<'_>) -> impl Fn(&(Arc<str>, T)) -> bool {
+    move |(other, _)| **other == *name.text
+}
+
+fn rehash<T>((name, _): &(Arc<str>, T)) -> u64 {
+    key::hash(name)
+}
+
+/// The parts of a table.
+struct Shards<T>(Box<[Shard<T>]>);
+
+/// On cache lines of its own: two, since a core fetches them in pairs.
+#[repr(align(128))]
+struct Shard<T>(T);
+
+/// A power of two. Under a model checker one is enough.
+const SHARDS: usize = if cfg!(any(shuttle, loom)) { 1 } else { 64 };
+
+impl<T> Shards<T> {
+    fn new(make: impl Fn() -> T) -> Shards<T> {
+        Shards((0..SHARDS).map(|_| Shard(make())).collect())
+    }
+
+    /// By bits of the hash that the table inside makes no use of: it takes the lowest ones and the highest seven.
+    fn of(&self, name: Key<'_>) -> &T {
+        &self.0[(name.hash >> 48) as usize % SHARDS].0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,17 +150,17 @@ mod tests {
     #[test]
     fn any_holder_but_oneself() {
         let registry = Registry::new();
-        let soup: Arc<str> = "soup".into();
-        assert!(registry.pick_holder("soup", 1).is_none());
+        let soup = Key::new("soup");
+        assert!(registry.pick_holder(soup, 1).is_none());
         for id in 1..=3 {
-            registry.add_holder(&soup, id, &Arc::new(id));
+            registry.add_holder(soup, id, &Arc::new(id));
         }
         let mut seen = [0; 4];
-        (0..300).for_each(|_| seen[*registry.pick_holder("soup", 2).unwrap() as usize] += 1);
+        (0..300).for_each(|_| seen[*registry.pick_holder(soup, 2).unwrap() as usize] += 1);
         assert!(seen[1] > 50 && seen[2] == 0 && seen[3] > 50, "{seen:?}");
         registry.remove_holder("soup", 1);
         registry.remove_holder("soup", 3);
-        assert!(registry.pick_holder("soup", 2).is_none());
+        assert!(registry.pick_holder(soup, 2).is_none());
         assert_eq!(registry.holders("soup"), [Arc::new(2)]);
     }
 }

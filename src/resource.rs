@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::sync::Arc;
+use crate::unwind::drop_reference;
 
 /// A named, versioned, immutable run of bytes.
 ///
@@ -70,6 +71,11 @@ impl Resource {
     /// The same reference, which is how one shelf's change is told from none.
     pub(crate) fn is(&self, other: &Resource) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Drops it; if this is the last reference the body's destructor runs, which is user code.
+    pub(crate) fn release(self) {
+        drop_reference(self.0);
     }
 
     pub(crate) fn edition(&self) -> Edition {

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::Feed;
 use crate::fork;
+use crate::key::Key;
 use crate::mailbox::Mailbox;
 use crate::name;
 use crate::peer::{Peer, PeerOptions, check_limit};
@@ -205,8 +206,9 @@ impl PeerSystem {
         fork::check()?;
         self.core().check_inside()?;
         name::check_resource(resource)?;
+        let name = Key::new(resource);
         let held = |peer: Arc<PeerCore>| {
-            let held = peer.shelf.lock().get(resource).cloned()?;
+            let held = peer.shelf.lock().get(name).cloned()?;
             Some(Holder {
                 peer: peer.name.to_string(),
                 origin: held.origin().to_owned(),

@@ -528,7 +528,7 @@ impl<T> Wait<T> {
         give_up: impl FnOnce(),
         mut awake: impl FnMut() -> bool,
     ) -> Result<T> {
-        let (mut deadline, mut give_up) = (deadline, Some(give_up));
+        let (mut deadline, mut give_up) = (deadline.begin(), Some(give_up));
         while !self.is_done() {
             if awake() {
                 continue;

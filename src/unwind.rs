@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::sync::Arc;
+
 /// Runs user code; gives the text of its panic.
 pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
@@ -14,6 +16,13 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
         drop_user_data::<Box<dyn Any + Send>>(panic);
         text
     })
+}
+
+/// Drops a reference; the last one runs the destructor, as [`drop_user_data`] does.
+pub(crate) fn drop_reference<T>(reference: Arc<T>) {
+    if let Some(last) = Arc::into_inner(reference) {
+        drop_user_data(last);
+    }
 }
 
 /// Drops what may run a user's destructor; under no lock and with no turn taken for an operation.

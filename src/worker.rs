@@ -13,6 +13,7 @@ use crate::deadline::Deadline;
 use crate::doing::{Doing, Handler};
 use crate::error::Error;
 use crate::event::Event;
+use crate::key::Key;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
 use crate::post::{bury, bury_all, bury_late, end_kept, keep, open};
@@ -199,13 +200,13 @@ impl Worker {
         {
             let vote = guard(&self.core.doing, "on_request", about(), || on_request(&self.peer, from, name));
             vote.map_err(|error| self.refused(from, error, after))?;
-            let held = self.core.shelf.lock().get(name).cloned();
+            let held = self.core.shelf.lock().get(Key::new(name)).cloned();
             seen.theirs = Some(held.ok_or_else(|| self.core.no_such_resource(name))?);
         }
         let offered = match &operation.verb {
-            Verb::Offer(resource) => resource.clone(),
-            Verb::Exchange => {
-                let held = operation.caller.shelf.lock().get(name).cloned();
+            Verb::Offer(Some(resource)) => resource.clone(),
+            Verb::Offer(None) | Verb::Exchange => {
+                let held = operation.caller.shelf.lock().get(Key::new(name)).cloned();
                 held.ok_or_else(|| operation.caller.no_such_resource(name))?
             }
             Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => return Ok(seen),
