@@ -4,7 +4,7 @@
 //!
 //! 1. `carry` is the short way, without an allocation: if C has nothing unfinished told to T, and T has no handler that must
 //!    be asked, the calling thread does it: a read at once, a change under T's turn if that is free. A handler of T itself
-//!    has T's turn already (rule 5).
+//!    has T's turn already (rule 5), and where there is no handler there is nothing that a turn would keep apart.
 //! 2. Otherwise the operation becomes an [`Operation`], and `place` leaves it where it has to wait, one place after the
 //!    other: (a) on T's desk until C's tells to T are finished; then (b) on T's desk for T's thread, if handlers must be asked,
 //!    or in the line of T's turn, if it changes T's shelf. Whoever finishes a tell, frees a turn or runs the handlers
@@ -356,7 +356,7 @@ fn carry_at_once(
     after: &mut After,
 ) -> Option<Result<Option<Resource>>> {
     let must_wait = verb.needs(target.hears) || caller.told.unfinished(target.id).is_some();
-    if !must_wait && verb.only_reads() {
+    if !must_wait && !verb.needs_turn(target.hears) {
         return commit_unseen(caller, target, verb, name, after);
     }
     // On the target's own thread, to wait for another of its handlers would be a ring of one, whatever the deadline; in its
@@ -467,7 +467,7 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
             }
         };
     }
-    if operation.verb.only_reads() {
+    if !operation.verb.needs_turn(target.hears) {
         return perform(Arc::clone(operation), &target, after);
     }
     match target.turn.enter(Arc::clone(operation)) {
@@ -675,9 +675,11 @@ fn check(
 
 /// Puts a resource on a shelf whose lock is held; what it replaces is released after the outermost call.
 fn put(peer: &Arc<PeerCore>, shelf: &mut Shelf, name: Key<'_>, resource: Resource, after: &mut After) {
-    match shelf.put(name, resource) {
-        Some(replaced) => after.release(replaced),
-        None => peer.system.registry.add_holder(name, peer.id, peer),
+    if shelf.get(name).is_none() {
+        peer.system.registry.add_holder(name, resource.shared_name(), peer.id, peer);
+    }
+    if let Some(replaced) = shelf.put(name, resource) {
+        after.release(replaced);
     }
 }
 
@@ -748,7 +750,7 @@ fn share_where(
         let mut shelf = peer.shelf.lock();
         let name = match shelf.knows(key) {
             Some(name) => name,
-            None => name::check_resource(name).map(|()| Arc::from(name))?,
+            None => name::check_resource(name).map(|()| peer.system.registry.shared_name(key))?,
         };
         let agreed = agrees(shelf.get(key));
         let made = Resource::new(name, Arc::clone(&peer.name), shelf.next_version(key), body);

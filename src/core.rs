@@ -114,6 +114,13 @@ pub(crate) struct Hears {
     pub(crate) receipts: bool,
 }
 
+impl Hears {
+    /// No handler of it ever runs while its shelf is open to others.
+    pub(crate) fn nothing(self) -> bool {
+        !(self.messages || self.requests || self.offers || self.receipts)
+    }
+}
+
 pub(crate) struct PeerCore {
     /// Rises with each spawn in the system: the order of spawning and of the shelf locks.
     pub(crate) id: u64,
@@ -389,9 +396,9 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// It changes no shelf but the caller's own.
-    pub(crate) fn only_reads(&self) -> bool {
-        matches!(self, Verb::Request | Verb::RequestNewer(_) | Verb::Fetch)
+    /// Whether it must have the turn of this peer: it changes its shelf, which must not be while a handler runs.
+    pub(crate) fn needs_turn(&self, hears: Hears) -> bool {
+        matches!(self, Verb::Offer(_) | Verb::Exchange) && !hears.nothing()
     }
 
     /// Whether it must ask handlers that this peer has.

@@ -65,11 +65,18 @@ impl<P> Registry<P> {
         self.order.lock().len()
     }
 
-    pub(crate) fn add_holder(&self, resource: Key<'_>, id: u64, peer: &Arc<P>) {
+    /// The name of a resource as its holders have it, so that all of them share one text.
+    pub(crate) fn shared_name(&self, resource: Key<'_>) -> Arc<str> {
+        let holders = self.holders.of(resource).lock();
+        let held = holders.find(resource.hash, is_named(resource));
+        held.map_or_else(|| resource.text.into(), |(name, _)| Arc::clone(name))
+    }
+
+    pub(crate) fn add_holder(&self, resource: Key<'_>, name: &Arc<str>, id: u64, peer: &Arc<P>) {
         let mut holders = self.holders.of(resource).lock();
         let (_, of) = holders
             .entry(resource.hash, is_named(resource), rehash)
-            .or_insert_with(|| (resource.text.into(), Holders::default()))
+            .or_insert_with(|| (Arc::clone(name), Holders::default()))
             .into_mut();
         of.insert(id, Arc::clone(peer));
     }
@@ -153,7 +160,7 @@ mod tests {
         let soup = Key::new("soup");
         assert!(registry.pick_holder(soup, 1).is_none());
         for id in 1..=3 {
-            registry.add_holder(soup, id, &Arc::new(id));
+            registry.add_holder(soup, &"soup".into(), id, &Arc::new(id));
         }
         let mut seen = [0; 4];
         (0..300).for_each(|_| seen[*registry.pick_holder(soup, 2).unwrap() as usize] += 1);

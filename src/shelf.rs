@@ -3,13 +3,15 @@
 use hashbrown::HashTable;
 
 use crate::error::{Error, Result};
-use crate::key::{self, Key};
+use crate::key::Key;
 use crate::resource::Resource;
 use crate::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    slots: HashTable<Slot>,
+    /// Of the first name that was used here: a peer that shares one resource needs no table, and who looks for it no cache line of one.
+    first: Option<Slot>,
+    others: HashTable<Slot>,
     /// Of all that is held.
     bytes: u64,
     bytes_max: u64,
@@ -21,14 +23,21 @@ pub(crate) struct Shelf {
 #[derive(Debug)]
 struct Slot {
     name: Arc<str>,
+    hash: u64,
     held: Option<Resource>,
     /// The highest version ever held under the name, 0 for none.
     highest: u64,
 }
 
+impl Slot {
+    fn is(&self, name: Key<'_>) -> bool {
+        self.hash == name.hash && *self.name == *name.text
+    }
+}
+
 impl Shelf {
     pub(crate) fn new(bytes_max: u64) -> Shelf {
-        Shelf { slots: HashTable::new(), bytes: 0, bytes_max, is_closed: false }
+        Shelf { first: None, others: HashTable::new(), bytes: 0, bytes_max, is_closed: false }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -44,11 +53,21 @@ impl Shelf {
     }
 
     fn slot(&self, name: Key<'_>) -> Option<&Slot> {
-        self.slots.find(name.hash, |slot| *slot.name == *name.text)
+        match &self.first {
+            Some(first) if first.is(name) => Some(first),
+            _ => self.others.find(name.hash, |slot| slot.is(name)),
+        }
     }
 
     fn slot_mut(&mut self, name: Key<'_>) -> Option<&mut Slot> {
-        self.slots.find_mut(name.hash, |slot| *slot.name == *name.text)
+        match &mut self.first {
+            Some(first) if first.is(name) => Some(first),
+            _ => self.others.find_mut(name.hash, |slot| slot.is(name)),
+        }
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.first.iter().chain(&self.others)
     }
 
     /// Whether a name was ever used here, and so is known to be a good one.
@@ -84,8 +103,13 @@ impl Shelf {
                 slot.held.replace(resource)
             }
             None => {
-                let slot = Slot { name: Arc::clone(resource.shared_name()), held: Some(resource), highest: version };
-                self.slots.insert_unique(name.hash, slot, |slot| key::hash(&slot.name));
+                let (shared_name, hash) = (Arc::clone(resource.shared_name()), name.hash);
+                let slot = Slot { name: shared_name, hash, held: Some(resource), highest: version };
+                if self.first.is_none() {
+                    self.first = Some(slot);
+                } else {
+                    self.others.insert_unique(hash, slot, |slot| slot.hash);
+                }
                 None
             }
         };
@@ -102,12 +126,12 @@ impl Shelf {
 
     /// How many resources are held.
     pub(crate) fn len(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.held.is_some()).count()
+        self.slots().filter(|slot| slot.held.is_some()).count()
     }
 
     /// All that is held, sorted by name.
     pub(crate) fn list(&self) -> Vec<Resource> {
-        let mut held: Vec<Resource> = self.slots.iter().filter_map(|slot| slot.held.clone()).collect();
+        let mut held: Vec<Resource> = self.slots().filter_map(|slot| slot.held.clone()).collect();
         held.sort_by(|a, b| a.name().cmp(b.name()));
         held
     }
@@ -115,7 +139,8 @@ impl Shelf {
     /// Empties it, and gives back what was held for the caller to drop after the lock.
     pub(crate) fn clear(&mut self) -> Vec<Resource> {
         self.bytes = 0;
-        std::mem::take(&mut self.slots).into_iter().filter_map(|slot| slot.held).collect()
+        let slots = self.first.take().into_iter().chain(std::mem::take(&mut self.others));
+        slots.filter_map(|slot| slot.held).collect()
     }
 }
 

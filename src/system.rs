@@ -1,6 +1,6 @@
 //! The handle of a system: opening it, spawning peers, looking over all of them, shutting it down.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -283,16 +283,17 @@ impl PeerSystem {
         let deadline = Deadline::after(timeout);
         self.core().check_inside()?;
         name::check_resource(resource)?;
-        let mut holders = Holders::new(self.core().registry.holders(resource));
-        if holders.peers.is_empty() {
+        let holders = self.core().registry.holders(resource);
+        if holders.is_empty() {
             return Err(Error::NoSuchResource { name: resource.to_owned(), peer: None });
         }
         let peers = self.core().registry.list();
         if peers.len() < 2 {
             return Ok(Vec::new());
         }
-        let mut random = SplitMix64::new(seed);
-        Ok(peers.iter().map(|peer| mingle_one(peer, resource, &mut holders, &mut random, deadline)).collect())
+        let (mut holders, mut random) = (Holders::new(&peers, &holders), SplitMix64::new(seed));
+        let mingle_one = |at| mingle_one(&peers, at, resource, &mut holders, &mut random, deadline);
+        Ok((0..peers.len()).map(mingle_one).collect())
     }
 
     /// A reader of what happens from now on, which begins with a `joined` for every peer that is there.
@@ -415,21 +416,32 @@ impl fmt::Debug for PeerSystem {
     }
 }
 
-/// The holders that mingle knows of: those at its beginning, and those that it made. Any can be picked in one step.
+/// The holders that mingle knows of, as places in the order of spawning: those at its beginning, and those that it made. Any can be
+/// picked in one step.
 struct Holders {
-    peers: Vec<Arc<PeerCore>>,
-    places: HashMap<u64, usize>,
+    holders: Vec<usize>,
+    /// By peer: its index among the holders.
+    index: Vec<Option<usize>>,
 }
 
 impl Holders {
-    fn new(peers: Vec<Arc<PeerCore>>) -> Holders {
-        let places = peers.iter().enumerate().map(|(place, peer)| (peer.id, place)).collect();
-        Holders { peers, places }
+    /// Both lists are in the order of spawning.
+    fn new(peers: &[Arc<PeerCore>], holders: &[Arc<PeerCore>]) -> Holders {
+        let mut left = holders.iter().peekable();
+        let mut found = Holders { holders: Vec::with_capacity(peers.len()), index: vec![None; peers.len()] };
+        for (place, peer) in peers.iter().enumerate() {
+            // One that has come or gone between the two lists is left out.
+            while left.next_if(|holder| holder.id < peer.id).is_some() {}
+            if left.next_if(|holder| holder.id == peer.id).is_some() {
+                found.add(place);
+            }
+        }
+        found
     }
 
-    fn pick(&self, but: &PeerCore, random: &mut SplitMix64) -> Option<Arc<PeerCore>> {
-        let skipped = self.places.get(&but.id).copied();
-        let choices = self.peers.len() - usize::from(skipped.is_some());
+    fn pick(&self, but: usize, random: &mut SplitMix64) -> Option<usize> {
+        let skipped = self.index[but];
+        let choices = self.holders.len() - usize::from(skipped.is_some());
         if choices == 0 {
             return None;
         }
@@ -437,52 +449,58 @@ impl Holders {
         if skipped.is_some_and(|skipped| at >= skipped) {
             at += 1;
         }
-        Some(Arc::clone(&self.peers[at]))
+        Some(self.holders[at])
     }
 
-    fn add(&mut self, peer: &Arc<PeerCore>) {
-        if !self.places.contains_key(&peer.id) {
-            self.places.insert(peer.id, self.peers.len());
-            self.peers.push(Arc::clone(peer));
+    fn add(&mut self, place: usize) {
+        if self.index[place].is_none() {
+            self.index[place] = Some(self.holders.len());
+            self.holders.push(place);
         }
     }
 
-    fn remove(&mut self, peer: &PeerCore) {
-        if let Some(place) = self.places.remove(&peer.id) {
-            self.peers.swap_remove(place);
-            if let Some(moved) = self.peers.get(place) {
-                self.places.insert(moved.id, place);
+    fn remove(&mut self, place: usize) {
+        if let Some(index) = self.index[place].take() {
+            self.holders.swap_remove(index);
+            if let Some(moved) = self.holders.get(index) {
+                self.index[*moved] = Some(index);
             }
         }
     }
 }
 
 fn mingle_one(
-    peer: &Arc<PeerCore>,
+    peers: &[Arc<PeerCore>],
+    at: usize,
     resource: &str,
     holders: &mut Holders,
     random: &mut SplitMix64,
     deadline: Deadline,
 ) -> Mingled {
-    let name = peer.name.to_string();
-    if let Err(error) = peer.check_acting() {
-        return Mingled { peer: name, from: None, result: Err(error) };
+    let mingled = |from: Option<&Arc<PeerCore>>, result| Mingled {
+        peer: Arc::clone(&peers[at].name),
+        from: from.map(|from| Arc::clone(&from.name)),
+        result,
+    };
+    if let Err(error) = peers[at].check_acting() {
+        return mingled(None, Err(error));
     }
-    while let Some(holder) = holders.pick(peer, random) {
-        let begun = call::request_from(peer, &holder, resource, Form::Blocking(deadline));
+    while let Some(place) = holders.pick(at, random) {
+        let from = &peers[place];
+        let begun = call::request_from(&peers[at], from, resource, Form::Blocking(deadline));
         let result = begun.and_then(Begun::resource);
         match &result {
             // Somebody else's act: at this moment it is no holder.
             Err(Error::PeerClosed { .. } | Error::NoSuchResource { .. }) => {
-                holders.remove(&holder);
+                holders.remove(place);
                 continue;
             }
-            Ok(_) => holders.add(peer),
+            Ok(_) => holders.add(at),
             Err(_) => {}
         }
-        return Mingled { peer: name, from: Some(holder.name.to_string()), result };
+        return mingled(Some(from), result);
     }
-    Mingled { peer: name, from: None, result: Err(Error::NoSuchResource { name: resource.to_owned(), peer: None }) }
+    mingled(None, Err(Error::NoSuchResource { name: resource.to_owned(), peer: None }))
 }
 
 /// One peer that holds a resource; see [`PeerSystem::holders`].
@@ -504,9 +522,9 @@ pub struct Holder {
 #[non_exhaustive]
 pub struct Mingled {
     /// Who requested.
-    pub peer: String,
+    pub peer: Arc<str>,
     /// From whom; `None` if nobody else held it.
-    pub from: Option<String>,
+    pub from: Option<Arc<str>>,
     /// What it got.
     pub result: Result<Resource>,
 }

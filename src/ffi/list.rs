@@ -115,7 +115,7 @@ impl From<(u64, DeadLetter)> for Item {
 
 impl From<Mingled> for Item {
     fn from(mingled: Mingled) -> Item {
-        let (peer, from) = (mingled.peer, mingled.from.unwrap_or_default());
+        let (peer, from) = (mingled.peer.to_string(), mingled.from.map(|from| from.to_string()).unwrap_or_default());
         match mingled.result {
             Ok(got) => Item { peer, from, status: POTLUCK_OK, ..Item::from(got) },
             Err(error) => Item { peer, from, text: error.to_string(), status: status_of(&error), ..Item::default() },

@@ -48,11 +48,11 @@ fn each_peer_requests_in_the_order_of_spawning_from_another_and_sees_what_was_do
         let round = party.mingle("soup", seed, LONG).unwrap();
         assert_eq!(round.len(), 6);
         for (at, entry) in round.iter().enumerate() {
-            assert_eq!(entry.peer, held[at].0);
+            assert_eq!(*entry.peer, held[at].0);
             let from = entry.from.as_ref().unwrap();
             assert_ne!(from, &entry.peer);
             let got = entry.result.as_ref().unwrap().bytes().to_vec();
-            assert_eq!(got, held.iter().find(|(name, _)| name == from).unwrap().1);
+            assert_eq!(got, held.iter().find(|(name, _)| **name == **from).unwrap().1);
             held[at].1 = got;
         }
     }
@@ -78,7 +78,7 @@ fn the_only_holder_gets_nothing_and_the_others_get_it_in_turn() {
     let peers = ["ada", "bob", "eve"].map(|name| kitchen.spawn(name).unwrap());
     peers[0].share("soup", "tomato").unwrap();
     let round = kitchen.mingle("soup", 7, LONG).unwrap();
-    assert_eq!((round[0].peer.as_str(), &round[0].from), ("ada", &None));
+    assert_eq!((&*round[0].peer, &round[0].from), ("ada", &None));
     assert_eq!(round[0].result.as_ref().unwrap_err(), &no_such_resource("soup", None));
     assert_eq!(round[1].from.as_deref(), Some("ada"));
     assert!(round[1..].iter().all(|entry| entry.result.is_ok()));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -108,10 +109,10 @@ fn a_thousand_peers_mingle_a_hundred_rounds_and_nothing_is_left() {
     for seed in 0..100 {
         let round = kitchen.mingle("soup", seed, LONG).unwrap();
         assert!(round.len() == PEERS && round.iter().all(|entry| entry.result.is_ok()), "round {seed}");
-        let exchanges = round.iter().map(|entry| (entry.from.clone().unwrap(), entry.peer.clone()));
+        let exchanges = round.iter().map(|entry| (entry.from.clone().unwrap(), Arc::clone(&entry.peer)));
         let seen = drain(&events);
         let requests = seen.iter().step_by(2).map(|event| match event {
-            Event::Requested { peer, by, .. } => (peer.to_string(), by.to_string()),
+            Event::Requested { peer, by, .. } => (Arc::clone(peer), Arc::clone(by)),
             other => panic!("{other:?}"),
         });
         assert!(exchanges.eq(requests), "round {seed}: the events are not those of the exchanges");
