@@ -248,7 +248,7 @@ MUTATIONS = [
         "an offer or exchange changes a shelf without its peer's turn",
         "shuttle",
         "nobody_changes_a_shelf_under_a_running_handler",
-        [("src/call.rs", "    if !must_wait && verb.only_reads() {", "    if !must_wait {")],
+        [("src/call.rs", "    if !must_wait && !verb.needs_turn(target.hears) {", "    if !must_wait {")],
     ),
     Mutation(
         "turn_not_taken_back",
