@@ -886,8 +886,8 @@ potluck_status_t potluck_system_dead_letters(struct potluck_system_t system,
  * What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON, to be released. Never waits for a
  * callback; the peers are looked at one after another. Its name is "snapshot", its origin the system's name, its version 0.
  *
- * {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "resources" (on its shelf),
- * "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
+ * {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "taken" (out of it so far),
+ * "resources" (on its shelf), "requested" and "received" (how often so far, as the events say it), "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
  * "whom", "what", "since_ms"}}], "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its
  * thread waits in; "from", "whom" and "what" may be null; later versions may add to it.
  *

@@ -609,6 +609,8 @@ fn commit(
             emit_received(feed, caller, target, given, after);
         }
         put(caller, &mut mine, name, given.clone(), after);
+        theirs.traffic.requested += 1;
+        mine.traffic.received += 1;
     }
     let mut noted = false;
     if let Some(given) = found.mine {
@@ -620,6 +622,7 @@ fn commit(
             target.desk.note(Note { from: Arc::clone(&caller.name), resource: given.clone() });
         }
         put(target, &mut theirs, name, given, after);
+        theirs.traffic.received += 1;
     }
     drop((feed, mine, theirs));
     if noted {

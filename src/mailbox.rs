@@ -213,6 +213,11 @@ impl Mailbox {
         self.taken.load(Ordering::Relaxed) >= number
     }
 
+    /// How many letters were taken out so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// How many messages take room.
     pub(crate) fn messages(&self) -> u64 {
         self.room.messages()

@@ -15,8 +15,16 @@ pub(crate) struct Shelf {
     /// Of all that is held.
     bytes: u64,
     bytes_max: u64,
+    pub(crate) traffic: Traffic,
     /// Closed to others: nothing is put on it or found on it by another peer any more.
     is_closed: bool,
+}
+
+/// How often something has gone from a shelf to another and come from one, as the events say it; counted under its lock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) requested: u64,
+    pub(crate) received: u64,
 }
 
 /// Stays when the resource goes, for the next share's version.
@@ -37,7 +45,14 @@ impl Slot {
 
 impl Shelf {
     pub(crate) fn new(bytes_max: u64) -> Shelf {
-        Shelf { first: None, others: HashTable::new(), bytes: 0, bytes_max, is_closed: false }
+        Shelf {
+            first: None,
+            others: HashTable::new(),
+            bytes: 0,
+            bytes_max,
+            traffic: Traffic::default(),
+            is_closed: false,
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

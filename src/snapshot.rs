@@ -31,8 +31,14 @@ pub struct PeerSnapshot {
     pub stage: Stage,
     /// The messages in its mailbox.
     pub messages: u64,
+    /// How many messages have been taken out of it so far: handled, received, or buried as dead letters.
+    pub taken: u64,
     /// The resources on its shelf.
     pub resources: u64,
+    /// How often another peer has got a resource from it so far, by request, fetch or exchange: as many `requested` events.
+    pub requested: u64,
+    /// How often it has got a resource from another peer so far, whoever called: as many `received` events.
+    pub received: u64,
     /// The handler that its thread runs, if it runs one.
     pub handler: Option<RunningHandler>,
     /// The call that its thread waits in, if it waits in one.
@@ -93,11 +99,18 @@ pub(crate) fn take_of(peer: &PeerCore) -> PeerSnapshot {
     });
     let waits = call.as_ref().map(|call| call.since);
     let runs = handler.as_ref().map(|handler| handler.since);
+    let (resources, traffic) = {
+        let shelf = peer.shelf.lock();
+        (shelf.len() as u64, shelf.traffic)
+    };
     PeerSnapshot {
         peer: peer.name.to_string(),
         stage: peer.life.stage(),
         messages: peer.mailbox.messages(),
-        resources: peer.shelf.lock().len() as u64,
+        taken: peer.mailbox.taken(),
+        resources,
+        requested: traffic.requested,
+        received: traffic.received,
         since: waits.or(runs).unwrap_or(rests),
         handler,
         call,
@@ -150,7 +163,8 @@ impl PeerSnapshot {
             Stage::Ended => "ended",
         };
         write!(out, "{{\"peer\":{},\"stage\":\"{stage}\",\"messages\":{},", Quoted(&self.peer), self.messages)?;
-        write!(out, "\"resources\":{},\"doing\":{},", self.resources, Quoted(&self.doing()))?;
+        write!(out, "\"taken\":{},\"resources\":{},\"requested\":{},", self.taken, self.resources, self.requested)?;
+        write!(out, "\"received\":{},\"doing\":{},", self.received, Quoted(&self.doing()))?;
         write!(out, "\"since_ms\":{},\"handler\":", self.since.as_millis())?;
         match &self.handler {
             Some(RunningHandler { name, from, what, since }) => {

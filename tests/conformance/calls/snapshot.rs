@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use potluck::{Ended, HandlerError, HandlerResult, PeerOptions, PeerSnapshot, Snapshot, Stage};
+use potluck::{Ended, Event, HandlerError, HandlerResult, PeerOptions, PeerSnapshot, Snapshot, Stage};
 
-use crate::support::{Gate, Kitchen, LONG, NOW, closed, host, kitchen, kitchen_named};
+use crate::support::{Gate, Kitchen, LONG, NOW, closed, drain, host, kitchen, kitchen_named};
 
 fn peer<'a>(snapshot: &'a Snapshot, name: &str) -> &'a PeerSnapshot {
     snapshot.peers.iter().find(|it| it.peer == name).expect("it is there")
@@ -197,6 +197,41 @@ fn it_may_be_taken_while_peers_come_work_and_go() {
 }
 
 #[test]
+fn what_has_gone_over_is_counted_as_the_events_say_it() {
+    let kitchen = kitchen();
+    let events = kitchen.events(100).unwrap();
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| kitchen.spawn(name).unwrap());
+    ada.share("soup", "tomato").unwrap();
+    eve.share("soup", "leek").unwrap();
+    let soup = bob.request("ada", "soup", LONG).unwrap();
+    assert!(bob.request_newer("ada", "soup", &soup, LONG).unwrap().is_none(), "nothing goes over");
+    assert!(bob.request("ada", "bread", LONG).is_err());
+    bob.fetch("soup", LONG).unwrap();
+    bob.offer("ada", "soup", LONG).unwrap();
+    bob.exchange("eve", "soup", LONG).unwrap();
+    eve.tell("bob", "hello", "", LONG).unwrap();
+    eve.tell("bob", "hello", "", LONG).unwrap();
+    bob.receive(LONG).unwrap();
+    let mut counted = std::collections::BTreeMap::<String, (u64, u64)>::new();
+    for event in drain(&events) {
+        match event {
+            Event::Requested { peer, .. } => counted.entry(peer.to_string()).or_default().0 += 1,
+            Event::Received { peer, .. } => counted.entry(peer.to_string()).or_default().1 += 1,
+            _ => {}
+        }
+    }
+    let snapshot = kitchen.snapshot().unwrap();
+    let found = snapshot.peers.iter().map(|peer| (peer.peer.clone(), (peer.requested, peer.received))).collect();
+    assert_eq!(counted, found);
+    assert_eq!(counted["bob"].1, 3, "a request, a fetch and an exchange");
+    assert_eq!(
+        snapshot.peers.iter().map(|peer| (peer.messages, peer.taken)).collect::<Vec<_>>(),
+        [(0, 0), (1, 1), (0, 0)]
+    );
+    drop((ada, eve));
+}
+
+#[test]
 fn as_json_it_is_a_resource_that_any_parser_reads() {
     let kitchen = kitchen_named("a \"kitchen\"");
     let gate = Gate::new();
@@ -209,7 +244,7 @@ fn as_json_it_is_a_resource_that_any_parser_reads() {
     let text = String::from_utf8(json.bytes().to_vec()).unwrap();
     assert!(Json::of_text(&text).reads(), "{text}");
     for part in [
-        r#"{"system":"a \"kitchen\"","is_open":true,"peers":[{"peer":"a\\da","stage":"open","messages":0,"resources":0,"#,
+        r#"{"system":"a \"kitchen\"","is_open":true,"peers":[{"peer":"a\\da","stage":"open","messages":0,"taken":1,"resources":0,"requested":0,"received":0,"#,
         r#""handler":{"name":"on_message","from":"böb\"","what":"say \"hi\"\\","since_ms":"#,
         r#""call":null},{"peer":"böb\"","#,
         r#"}],"handles":{}}"#,
