@@ -64,12 +64,17 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Puts a hook before the one there is, once, that keeps panics inside guarded bodies from being printed.
+#[inline]
 fn be_silent() {
     // Nobody waits until it is in place: a child that was forked in between would wait for ever.
     static IS_HOOKED: AtomicBool = AtomicBool::new(false);
-    if IS_HOOKED.load(Ordering::Relaxed) || IS_HOOKED.swap(true, Ordering::Relaxed) {
-        return;
+    if !IS_HOOKED.load(Ordering::Relaxed) && !IS_HOOKED.swap(true, Ordering::Relaxed) {
+        hook();
     }
+}
+
+#[cold]
+fn hook() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
@@ -78,6 +83,7 @@ fn be_silent() {
     }));
 }
 
+#[cold]
 fn set_last(error: &Error) -> potluck_status_t {
     let status = status_of(error);
     let (number, number2) = match error {

@@ -14,14 +14,17 @@ use crate::{Error, Result};
 ///
 /// As for `text`.
 pub(super) unsafe fn name<'a>(what: &str, name: *const c_char) -> Result<&'a str> {
-    // SAFETY: as the caller of this function promises.
-    let checked = unsafe { text(what, name) };
     if name.is_null() {
-        return checked;
+        return Err(is_null(what));
     }
-    // SAFETY: as above; it is not NULL.
-    let lossy = || unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
-    checked.map_err(|_| Error::InvalidName { name: lossy(), reason: format!("{what} is not UTF-8") })
+    // SAFETY: the caller promises that it is NUL-terminated and stays as it is.
+    let name = unsafe { CStr::from_ptr(name) };
+    utf8(name).ok_or_else(|| bad_name(what, name))
+}
+
+#[cold]
+fn bad_name(what: &str, name: &CStr) -> Error {
+    Error::InvalidName { name: name.to_string_lossy().into_owned(), reason: format!("{what} is not UTF-8") }
 }
 
 /// A text: NUL-terminated UTF-8.
@@ -31,11 +34,26 @@ pub(super) unsafe fn name<'a>(what: &str, name: *const c_char) -> Result<&'a str
 /// `text` is NULL or NUL-terminated, and stays as it is for as long as the result is used.
 pub(super) unsafe fn text<'a>(what: &str, text: *const c_char) -> Result<&'a str> {
     if text.is_null() {
-        return Err(Error::InvalidArgument(format!("{what} is NULL")));
+        return Err(is_null(what));
     }
     // SAFETY: the caller promises that it is NUL-terminated and stays as it is.
     let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().map_err(|_| Error::InvalidArgument(format!("{what} is not UTF-8")))
+    utf8(text).ok_or_else(|| Error::InvalidArgument(format!("{what} is not UTF-8")))
+}
+
+#[cold]
+fn is_null(what: &str) -> Error {
+    Error::InvalidArgument(format!("{what} is NULL"))
+}
+
+/// As `CStr::to_str`, which for a short text takes several times as long as to see that it is ASCII.
+fn utf8(text: &CStr) -> Option<&str> {
+    let bytes = text.to_bytes();
+    if bytes.is_ascii() {
+        // SAFETY: ASCII is UTF-8.
+        return Some(unsafe { str::from_utf8_unchecked(bytes) });
+    }
+    str::from_utf8(bytes).ok()
 }
 
 /// A body, copied. Memory of the size that the caller chose may not be there: that is a result, too.
