@@ -12,6 +12,8 @@ pub(crate) use checked::*;
 
 pub(crate) use std::sync::{Arc, OnceLock};
 
+#[cfg(all(feature = "capi", not(loom)))]
+pub(crate) use cell::UnsafeCell;
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
 #[cfg(not(any(shuttle, loom)))]
@@ -50,4 +52,24 @@ pub(crate) fn random_seed() -> u64 {
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) mod queue {
     pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
+}
+
+#[cfg(all(feature = "capi", not(loom)))]
+mod cell {
+    /// std's, with the methods of loom's.
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> UnsafeCell<T> {
+            UnsafeCell(std::cell::UnsafeCell::new(value))
+        }
+
+        pub(crate) fn with<R>(&self, look: impl FnOnce(*const T) -> R) -> R {
+            look(self.0.get())
+        }
+
+        pub(crate) fn with_mut<R>(&self, change: impl FnOnce(*mut T) -> R) -> R {
+            change(self.0.get())
+        }
+    }
 }

@@ -8,9 +8,9 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::guard::{around_callback, c_text};
-use super::handle::Table;
+use super::handle::{Reserved, Table};
 use super::message::{self, MESSAGES, potluck_message_t};
-use super::peer::{PEERS, potluck_peer_options_t, potluck_peer_t};
+use super::peer::{potluck_peer_options_t, potluck_peer_t};
 use super::resource::{self, RESOURCES, potluck_resource_t};
 use super::status::{
     NAMES, POTLUCK_E_REFUSED, POTLUCK_E_UNKNOWN_MESSAGE, POTLUCK_OK, POTLUCK_PENDING, potluck_status_t,
@@ -122,15 +122,15 @@ fn foreign<T>(call: impl FnOnce() -> T) -> (T, Option<String>) {
 
 /// The callbacks of one peer: its id, and its user data.
 struct Callbacks {
-    id: u64,
+    id: Arc<Reserved<'static, Peer>>,
     user_data: UserData,
 }
 
 impl Callbacks {
     /// The peer as the callback's first argument. The first callback may come before spawn has returned.
     fn peer(&self, peer: &Peer) -> potluck_peer_t {
-        PEERS.fill(self.id, || peer.clone());
-        potluck_peer_t { id: self.id }
+        self.id.fill(|| peer.clone());
+        potluck_peer_t { id: self.id.id() }
     }
 }
 
@@ -159,7 +159,11 @@ impl<T> Drop for Borrowed<T> {
 }
 
 /// The handlers that call the callbacks of `options`, as the peer with this id.
-pub(super) fn handlers(options: &potluck_peer_options_t, user_data: UserData, id: u64) -> PeerOptions {
+pub(super) fn handlers(
+    options: &potluck_peer_options_t,
+    user_data: UserData,
+    id: Arc<Reserved<'static, Peer>>,
+) -> PeerOptions {
     let callbacks = Arc::new(Callbacks { id, user_data });
     let mut handlers = PeerOptions::new();
     if let Some(function) = options.on_message {

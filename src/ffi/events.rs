@@ -1,10 +1,9 @@
 //! Event readers, and events as values.
 
 use std::ffi::c_char;
-use std::sync::Arc;
 
 use super::guard::guard;
-use super::handle::{Found, Kind, Table};
+use super::handle::{Kind, Table};
 use super::input::{self, CStruct};
 use super::library::{POTLUCK_ADDRESS_SIZE, POTLUCK_NAME_SIZE};
 use super::output;
@@ -64,7 +63,7 @@ pub struct potluck_event_t {
 // SAFETY: a plain C struct of integers with `struct_size` first.
 unsafe impl CStruct for potluck_event_t {}
 
-pub(super) static READERS: Table<Arc<EventReader>> = Table::new(Kind::Events);
+pub(super) static READERS: Table<EventReader> = Table::new(Kind::Events);
 
 /// Writes a text into a field, cut between characters if it does not fit, with a NUL at the end.
 fn write(field: &mut [c_char], text: &str) {
@@ -154,7 +153,7 @@ pub unsafe extern "C" fn potluck_events_next(
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_events_close(events: potluck_events_t) -> potluck_status_t {
     guard(|| {
-        if let Found::Live(reader) = READERS.remove(events.id)? {
+        if let Some(reader) = READERS.remove(events.id)? {
             reader.close();
         }
         Ok(())

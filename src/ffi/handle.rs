@@ -2,30 +2,33 @@
 //!
 //! From the top: 4 bits kind, 14 bits tag of this copy of the library, 22 bits generation, 24 bits slot. 0 is none. There is one
 //! table per kind, so that an older generation of a slot is known to have been issued for that kind and to have ended.
-//! A slot's generation rises when its value is taken out, and a slot whose generations are used up is never used again: no id
-//! comes twice. A look-up takes a reference of its own, so taking a value out beside a running call is safe.
+//! A slot's generation rises when its id is removed, and a slot whose generations are used up is never used again: no id
+//! comes twice. A look-up takes a reference of its own, so removing an id beside a running call is safe.
 //!
-//! In a child made by fork the locks here may be held for ever, so every look-up fails before it takes one; a call that looks
+//! The upper 6 bits of a slot are its slab (`slab`), which has the slots and no lock. A thread takes new ids from a slab of its own,
+//! which it shares with others only where there are many threads, and from the next where that one is full; a removed id goes back to where it came from.
+//!
+//! In a child made by fork a slab may be in the middle of anything, so every look-up fails before it touches one; a call that looks
 //! nothing up checks by itself.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+pub(super) use super::slab::Ref;
+use super::slab::{GENERATION_BITS, INDEX_BITS, NeverIssued, Slab, Vacant};
 use crate::{Error, Result, fork};
 
-const SLOT_BITS: u32 = 24;
-const GENERATION_BITS: u32 = 22;
+const SLAB_BITS: u32 = 6;
 const TAG_BITS: u32 = 14;
-const KIND_SHIFT: u32 = SLOT_BITS + GENERATION_BITS + TAG_BITS;
-const SLOTS_MAX: u32 = 1 << SLOT_BITS;
-const GENERATION_END: u32 = 1 << GENERATION_BITS;
+const SLABS: usize = 1 << SLAB_BITS;
 
-/// The size of the first chunk, a power of two; each later one is twice the one before.
-const FIRST_CHUNK: u32 = 64;
-const CHUNKS: usize = (SLOT_BITS - FIRST_CHUNK.ilog2() + 1) as usize;
+const SLOT_BITS: u32 = SLAB_BITS + INDEX_BITS;
+const TAG_SHIFT: u32 = SLOT_BITS + GENERATION_BITS;
+const KIND_SHIFT: u32 = TAG_SHIFT + TAG_BITS;
 
 /// What an id stands for, by the number in its top bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,191 +57,111 @@ impl Kind {
     }
 }
 
+/// The ids of one kind and their values.
 pub(super) struct Table<T> {
     kind: Kind,
-    chunks: [OnceLock<Box<[Slot<T>]>>; CHUNKS],
-    /// How many slots have ever been used.
-    len: AtomicU32,
-    free: Mutex<Vec<u32>>,
-    /// How many slots have no generation left.
-    used_up: AtomicU32,
-}
-
-type Slot<T> = Mutex<Place<T>>;
-
-struct Place<T> {
-    /// Of the id that is or will be issued next for this slot.
-    generation: u32,
-    value: Option<T>,
-}
-
-/// What an id stands for now.
-pub(super) enum Found<T> {
-    Live(T),
-    /// It was issued, and its value has been taken out.
-    Ended,
+    slabs: [OnceLock<Box<Slab<T>>>; SLABS],
 }
 
 impl<T> Table<T> {
     pub(super) const fn new(kind: Kind) -> Table<T> {
-        Table {
-            kind,
-            chunks: [const { OnceLock::new() }; CHUNKS],
-            len: AtomicU32::new(0),
-            free: Mutex::new(Vec::new()),
-            used_up: AtomicU32::new(0),
-        }
+        Table { kind, slabs: [const { OnceLock::new() }; SLABS] }
     }
 
     /// Puts a value in and gives its id.
+    #[inline]
     pub(super) fn insert(&self, value: T) -> Result<u64> {
-        let id = self.reserve()?;
-        self.fill(id, || value);
+        let (id, vacant) = self.issue()?;
+        vacant.fill(value);
         Ok(id)
     }
 
-    /// An id whose value comes later; until then it counts as never issued.
-    pub(super) fn reserve(&self) -> Result<u64> {
-        fork::check()?;
-        let slot = match self.free.lock().pop() {
-            Some(slot) => slot,
-            None => {
-                let next = |len: u32| (len < SLOTS_MAX).then_some(len + 1);
-                let new = self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-                new.map_err(|_| Error::LimitReached(format!("{SLOTS_MAX} ids of one kind at a time")))?
-            }
-        };
-        let generation = self.place(slot).lock().generation;
-        Ok((self.kind as u64) << KIND_SHIFT
-            | u64::from(tag()) << (SLOT_BITS + GENERATION_BITS)
-            | u64::from(generation) << SLOT_BITS
-            | u64::from(slot))
+    /// An id whose value comes later.
+    pub(super) fn reserve(&self) -> Result<Reserved<'_, T>> {
+        let (id, vacant) = self.issue()?;
+        Ok(Reserved { id, vacant: Mutex::new(Some(vacant)) })
     }
 
-    /// Gives a reserved id its value, unless it has one, or is over already.
-    pub(super) fn fill(&self, id: u64, value: impl FnOnce() -> T) {
-        let (slot, generation) = parts(id);
-        let mut place = self.place(slot).lock();
-        if place.generation == generation && place.value.is_none() {
-            place.value = Some(value());
-        }
+    fn issue(&self) -> Result<(u64, Vacant<'_, T>)> {
+        fork::check()?;
+        let own = own_slab();
+        let take = |at: usize| Some((at, self.slabs[at].get_or_init(|| Box::new(Slab::new())).take()?));
+        let taken = take(own).or_else(|| (1..SLABS).find_map(|next| take((own + next) % SLABS)));
+        let (at, vacant) =
+            taken.ok_or_else(|| Error::LimitReached(format!("{} ids of one kind at a time", 1 << SLOT_BITS)))?;
+        let id =
+            self.prefix() << TAG_SHIFT | vacant.generation() << SLOT_BITS | (at as u64) << INDEX_BITS | vacant.index();
+        Ok((id, vacant))
     }
 
     /// How many ids are neither released nor ended; those that come and go meanwhile may count or not.
     pub(super) fn live(&self) -> u64 {
-        let over = self.free.lock().len() as u64 + u64::from(self.used_up.load(Ordering::Relaxed));
-        u64::from(self.len.load(Ordering::Relaxed)).saturating_sub(over)
+        self.slabs.iter().filter_map(OnceLock::get).map(|slab| slab.live()).sum()
     }
 
-    /// Takes the value out; the id is over.
-    pub(super) fn remove(&self, id: u64) -> Result<Found<T>> {
-        self.check(id)?;
-        let (slot, generation) = parts(id);
-        let value = {
-            let mut place = self.place(slot).lock();
-            if generation < place.generation {
-                return Ok(Found::Ended);
-            }
-            if generation > place.generation {
-                return Err(never_issued());
-            }
-            let Some(value) = place.value.take() else {
-                return Err(never_issued());
-            };
-            place.generation += 1;
-            if place.generation < GENERATION_END {
-                self.free.lock().push(slot);
-            } else {
-                self.used_up.fetch_add(1, Ordering::Relaxed);
-            }
-            value
-        };
-        Ok(Found::Live(value))
+    /// The id is over; gives a reference to its value. `None`: it was over before.
+    #[inline]
+    pub(super) fn remove(&self, id: u64) -> Result<Option<Ref<'_, T>>> {
+        self.look(id, |slab, index, generation| slab.remove(index, generation))
     }
 
-    /// Ends an id that was reserved and got no value.
-    pub(super) fn give_up(&self, id: u64) {
-        let (slot, generation) = parts(id);
-        let place = self.place(slot).lock();
-        if place.generation == generation && place.value.is_none() {
-            self.free.lock().push(slot);
-        }
+    /// What the id stands for: a reference of the caller's own. `None`: it is over.
+    #[inline]
+    pub(super) fn find(&self, id: u64) -> Result<Option<Ref<'_, T>>> {
+        self.look(id, |slab, index, generation| slab.find(index, generation))
     }
 
-    /// Whether it is an id of this table that was or will be issued: the kind, the copy and the slot are right. Before any lock is
-    /// taken, and so fails in a child made by fork.
-    fn check(&self, id: u64) -> Result<()> {
+    /// Looks into the slab of an id of this table and this copy. Fails in a child made by fork before that.
+    #[inline(always)]
+    fn look<'a>(
+        &'a self,
+        id: u64,
+        look: impl FnOnce(&'a Slab<T>, u64, u64) -> Result<Option<Ref<'a, T>>, NeverIssued>,
+    ) -> Result<Option<Ref<'a, T>>> {
         fork::check()?;
-        let (kind, of_copy) = (id >> KIND_SHIFT, (id >> (SLOT_BITS + GENERATION_BITS)) as u32 & ((1 << TAG_BITS) - 1));
-        if id == 0 {
-            return Err(Error::InvalidHandle(format!("0 is no id; {} is wanted", Kind::named(self.kind as u64))));
+        if id >> TAG_SHIFT != self.prefix() {
+            return Err(self.not_of_this_table(id));
         }
-        if kind != self.kind as u64 {
-            let (wanted, given) = (Kind::named(self.kind as u64), Kind::named(kind));
-            return Err(Error::InvalidHandle(format!("{wanted} is wanted, and this is {given}")));
-        }
-        if of_copy != tag() {
-            return Err(Error::InvalidHandle("it was issued by another loaded copy of the library".to_owned()));
-        }
-        let (slot, generation) = parts(id);
-        if slot >= self.len.load(Ordering::Acquire) || generation == 0 {
-            return Err(never_issued());
-        }
-        Ok(())
+        let at = (id >> INDEX_BITS) as usize % SLABS;
+        let (index, generation) = (id % (1 << INDEX_BITS), (id >> SLOT_BITS) % (1 << GENERATION_BITS));
+        let found = self.slabs[at].get().map_or(Err(NeverIssued), |slab| look(slab, index, generation));
+        found.map_err(|NeverIssued| never_issued())
     }
 
-    /// The place of a slot below `len`.
-    fn place(&self, slot: u32) -> &Slot<T> {
-        let at = slot + FIRST_CHUNK;
-        let chunk = at.ilog2() - FIRST_CHUNK.ilog2();
-        let size = FIRST_CHUNK << chunk;
-        let places = self.chunks[chunk as usize]
-            .get_or_init(|| (0..size).map(|_| Mutex::new(Place { generation: 1, value: None })).collect());
-        &places[(at - size) as usize]
+    /// What all ids of this table begin with: kind and tag.
+    fn prefix(&self) -> u64 {
+        (self.kind as u64) << TAG_BITS | tag()
     }
-}
 
-impl<T: Clone> Table<T> {
-    /// What the id stands for; a reference of the caller's own.
-    pub(super) fn find(&self, id: u64) -> Result<Found<T>> {
-        self.check(id)?;
-        let (slot, generation) = parts(id);
-        let place = self.place(slot).lock();
-        if generation < place.generation {
-            return Ok(Found::Ended);
-        }
-        match &place.value {
-            Some(value) if generation == place.generation => Ok(Found::Live(value.clone())),
-            _ => Err(never_issued()),
-        }
+    #[cold]
+    fn not_of_this_table(&self, id: u64) -> Error {
+        let (wanted, kind) = (Kind::named(self.kind as u64), id >> KIND_SHIFT);
+        Error::InvalidHandle(match kind {
+            _ if id == 0 => format!("0 is no id; {wanted} is wanted"),
+            _ if kind != self.kind as u64 => format!("{wanted} is wanted, and this is {}", Kind::named(kind)),
+            _ => "it was issued by another loaded copy of the library".to_owned(),
+        })
     }
 
     /// The value of an id that owns a reference.
-    pub(super) fn get(&self, id: u64) -> Result<T> {
-        match self.find(id)? {
-            Found::Live(value) => Ok(value),
-            Found::Ended => Err(self.released()),
-        }
+    #[inline]
+    pub(super) fn get(&self, id: u64) -> Result<Ref<'_, T>> {
+        self.find(id)?.ok_or_else(|| self.released())
     }
 
     /// The value of an id that is a name: one that has ended is closed.
-    pub(super) fn get_named(&self, id: u64) -> Result<T> {
-        match self.find(id)? {
-            Found::Live(value) => Ok(value),
-            Found::Ended => Err(Error::Closed { name: String::new() }),
-        }
-    }
-}
-
-impl<T> Table<T> {
-    /// Takes out the value of an id that owns a reference.
-    pub(super) fn release(&self, id: u64) -> Result<T> {
-        match self.remove(id)? {
-            Found::Live(value) => Ok(value),
-            Found::Ended => Err(self.released()),
-        }
+    #[inline]
+    pub(super) fn get_named(&self, id: u64) -> Result<Ref<'_, T>> {
+        self.find(id)?.ok_or_else(closed)
     }
 
+    /// Ends an id that owns a reference; gives that.
+    #[inline]
+    pub(super) fn release(&self, id: u64) -> Result<Ref<'_, T>> {
+        self.remove(id)?.ok_or_else(|| self.released())
+    }
+
+    #[cold]
     fn released(&self) -> Error {
         Error::InvalidHandle(format!(
             "this id of {} was released, or lent to a callback that has returned",
@@ -247,33 +170,84 @@ impl<T> Table<T> {
     }
 }
 
-fn parts(id: u64) -> (u32, u32) {
-    (id as u32 & (SLOTS_MAX - 1), (id >> SLOT_BITS) as u32 & (GENERATION_END - 1))
+/// An id that counts as never issued until it has its value. Dropped before that, it is given up.
+pub(super) struct Reserved<'a, T> {
+    id: u64,
+    vacant: Mutex<Option<Vacant<'a, T>>>,
 }
 
+impl<T> Reserved<'_, T> {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Gives the id its value, unless it has or had one. When this returns it has, whoever gave it.
+    pub(super) fn fill(&self, value: impl FnOnce() -> T) {
+        let mut vacant = self.vacant.lock();
+        if let Some(vacant) = vacant.take() {
+            vacant.fill(value());
+        }
+    }
+}
+
+#[cold]
+fn closed() -> Error {
+    Error::Closed { name: String::new() }
+}
+
+#[cold]
 fn never_issued() -> Error {
     Error::InvalidHandle("this id was never issued".to_owned())
 }
 
 /// Tells this loaded copy of the library from others in the process: random, not 0.
-fn tag() -> u32 {
-    static TAG: OnceLock<u32> = OnceLock::new();
+fn tag() -> u64 {
+    static TAG: OnceLock<u64> = OnceLock::new();
     *TAG.get_or_init(|| {
         let keys = RandomState::new().hash_one(std::ptr::from_ref(&TAG) as usize);
-        (keys % ((1 << TAG_BITS) - 1)) as u32 + 1
+        keys % ((1 << TAG_BITS) - 1) + 1
+    })
+}
+
+/// The slab from which this thread takes ids.
+fn own_slab() -> usize {
+    thread_local!(static OWN: Cell<Option<usize>> = const { Cell::new(None) });
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    OWN.get().unwrap_or_else(|| {
+        let own = NEXT.fetch_add(1, Ordering::Relaxed) % SLABS;
+        OWN.set(Some(own));
+        own
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::{Arc, Barrier};
+    use std::thread;
+
     use super::*;
+
+    /// A value in the tables of these tests.
+    type Value = Arc<u64>;
+
+    fn slab_of(id: u64) -> u64 {
+        (id >> INDEX_BITS) % SLABS as u64
+    }
+
+    /// Ids of a table, one after another, of a thread of its own.
+    fn insert_elsewhere(table: &Table<u64>, values: std::ops::Range<u64>) -> Vec<u64> {
+        thread::scope(|scope| scope.spawn(|| values.map(|value| table.insert(value).unwrap()).collect()).join())
+            .unwrap()
+    }
 
     #[test]
     fn ids_come_once_and_answer_when_stale() {
         let table: Table<u32> = Table::new(Kind::Resource);
         let first = table.insert(7).unwrap();
-        assert_eq!(table.get(first), Ok(7));
-        assert_eq!(table.release(first), Ok(7));
+        assert_eq!(table.get(first).as_deref(), Ok(&7));
+        assert_eq!(table.release(first).as_deref(), Ok(&7));
         assert!(matches!(table.get(first), Err(Error::InvalidHandle(_))));
         assert!(matches!(table.release(first), Err(Error::InvalidHandle(_))));
         assert!(matches!(table.get_named(first), Err(Error::Closed { .. })));
@@ -281,7 +255,7 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(table.live(), 1);
         assert!(matches!(table.get(first), Err(Error::InvalidHandle(_))));
-        assert_eq!(table.get(second), Ok(8));
+        assert_eq!(table.get(second).as_deref(), Ok(&8));
     }
 
     #[test]
@@ -295,31 +269,118 @@ mod tests {
             assert!(matches!(other.get(id ^ (1 << bit)), Err(Error::InvalidHandle(_))), "bit {bit}");
             assert!(matches!(table.release(id ^ (1 << bit)), Err(Error::InvalidHandle(_))), "bit {bit}");
         }
-        assert_eq!(table.get(id), Ok(1), "nobody else's value was released");
+        assert_eq!(table.get(id).as_deref(), Ok(&1), "nobody else's value was released");
         for value in [0, 1, u64::MAX, u64::MAX >> 4] {
             assert!(matches!(table.find(value), Err(Error::InvalidHandle(_))), "{value:x}");
         }
     }
 
     #[test]
-    fn a_slot_whose_generations_are_used_up_is_never_used_again() {
-        let table: Table<u32> = Table::new(Kind::Message);
-        let first = table.insert(0).unwrap();
-        table.release(first).unwrap();
-        table.place(0).lock().generation = GENERATION_END - 1;
-        let last = table.insert(1).unwrap();
-        assert_eq!(parts(last), (0, GENERATION_END - 1));
-        table.release(last).unwrap();
-        let next = table.insert(2).unwrap();
-        assert_eq!((parts(next), table.live()), ((1, 1), 1));
-        assert!(matches!(table.get(last), Err(Error::InvalidHandle(_))));
+    fn a_value_outlives_its_id_as_long_as_somebody_uses_it() {
+        let table: Table<Value> = Table::new(Kind::Pending);
+        let value = Arc::new(0);
+        let id = table.insert(Arc::clone(&value)).unwrap();
+        let (one, other) = (table.get(id).unwrap(), table.get(id).unwrap());
+        drop(table.release(id).unwrap());
+        assert!(matches!(table.get(id), Err(Error::InvalidHandle(_))));
+        assert_eq!((table.live(), Arc::strong_count(&value)), (0, 2));
+        drop(one);
+        let next = table.insert(Arc::new(1)).unwrap();
+        assert_ne!(next % (1 << SLOT_BITS), id % (1 << SLOT_BITS), "its slot is still in use");
+        drop(other);
+        assert_eq!(Arc::strong_count(&value), 1);
+        let next = table.insert(Arc::new(2)).unwrap();
+        assert_eq!(next % (1 << SLOT_BITS), id % (1 << SLOT_BITS), "and then used again");
     }
 
     #[test]
-    fn slots_lie_in_chunks_that_double() {
-        let table: Table<u32> = Table::new(Kind::System);
-        let ids: Vec<u64> = (0..1000).map(|value| table.insert(value).unwrap()).collect();
-        assert!(ids.iter().zip(0..).all(|(id, value)| table.get(*id) == Ok(value)));
-        assert!(table.chunks[4].get().is_some() && table.chunks[5].get().is_none());
+    fn a_reserved_id_was_never_issued_until_it_is_filled() {
+        let table: Table<u32> = Table::new(Kind::Peer);
+        let reserved = table.reserve().unwrap();
+        let id = reserved.id();
+        assert!(matches!(table.get_named(id), Err(Error::InvalidHandle(_))));
+        assert!(matches!(table.remove(id), Err(Error::InvalidHandle(_))));
+        assert_eq!(table.live(), 0);
+        drop(reserved);
+        let reserved = table.reserve().unwrap();
+        assert_eq!(reserved.id(), id, "it was given up");
+        reserved.fill(|| 1);
+        reserved.fill(|| 2);
+        assert_eq!(table.get_named(id).as_deref(), Ok(&1));
+        drop(table.release(id).unwrap());
+        reserved.fill(|| 3);
+        assert!(matches!(table.get_named(id), Err(Error::Closed { .. })));
+        drop(reserved);
+        assert_eq!(table.live(), 0);
+    }
+
+    #[test]
+    fn a_full_slab_goes_on_in_the_next_and_a_full_table_says_so() {
+        let table: Table<()> = Table::new(Kind::Message);
+        let first: Vec<u64> = (0..1 << INDEX_BITS).map(|_| table.insert(()).unwrap()).collect();
+        assert!(first.iter().all(|id| slab_of(*id) == slab_of(first[0])));
+        let next = table.insert(()).unwrap();
+        assert_eq!(slab_of(next), (slab_of(first[0]) + 1) % SLABS as u64);
+        drop(table.release(first[7]).unwrap());
+        assert_eq!(slab_of(table.insert(()).unwrap()), slab_of(first[0]), "there is room again");
+        // All of the other slabs are as good as full.
+        for slab in &table.slabs {
+            slab.get_or_init(|| Box::new(Slab::new())).fill_up();
+        }
+        assert!(matches!(table.insert(()), Err(Error::LimitReached(_))));
+        assert!(matches!(table.reserve(), Err(Error::LimitReached(_))));
+        drop(table.release(next).unwrap());
+        assert_eq!(slab_of(table.insert(()).unwrap()), slab_of(next));
+        assert!(matches!(table.insert(()), Err(Error::LimitReached(_))));
+    }
+
+    #[test]
+    fn threads_take_from_slabs_of_their_own_and_give_back_where_it_came_from() {
+        let table: Table<u64> = Table::new(Kind::Resource);
+        let (ours, theirs) = (insert_elsewhere(&table, 0..100), insert_elsewhere(&table, 100..200));
+        assert_ne!(slab_of(ours[0]), slab_of(theirs[0]));
+        let all = || ours.iter().chain(&theirs);
+        assert!(all().zip(0..).all(|(id, value)| table.get(*id).as_deref() == Ok(&value)));
+        assert_eq!((all().collect::<HashSet<_>>().len(), table.live()), (200, 200));
+        // Whoever releases, no slab grows: each slot is found again by the threads that it belongs to.
+        let used =
+            |table: &Table<u64>| table.slabs.iter().filter_map(OnceLock::get).map(|slab| slab.len()).sum::<u64>();
+        let before = used(&table);
+        thread::scope(|scope| {
+            let table = &table;
+            let (give, taken) = std::sync::mpsc::sync_channel(8);
+            scope.spawn(move || (0..10_000).try_for_each(|value| give.send(table.insert(value).unwrap())).unwrap());
+            scope.spawn(move || taken.iter().for_each(|id| drop(table.release(id).unwrap())));
+        });
+        assert!(used(&table) <= before + 10, "{before} and then {}", used(&table));
+        assert_eq!(table.live(), 200);
+    }
+
+    #[test]
+    fn a_release_beside_running_calls_is_safe() {
+        let table: Table<Value> = Table::new(Kind::Resource);
+        let (threads, rounds) = (4, 3_000);
+        let (barrier, value) = (Barrier::new(threads), Arc::new(7));
+        let (current, released) = (AtomicU64::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for number in 0..threads {
+                let (table, barrier, value, current, released) = (&table, &barrier, &value, &current, &released);
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        if number == round % threads {
+                            current.store(table.insert(Arc::clone(value)).unwrap(), Ordering::Relaxed);
+                        }
+                        barrier.wait();
+                        let id = current.load(Ordering::Relaxed);
+                        let found = table.get(id).map(|found| **found);
+                        assert!(matches!(found, Ok(7) | Err(Error::InvalidHandle(_))));
+                        released.fetch_add(usize::from(table.release(id).is_ok()), Ordering::Relaxed);
+                        barrier.wait();
+                    }
+                });
+            }
+        });
+        assert_eq!(released.into_inner(), rounds, "each id was released by one");
+        assert_eq!((table.live(), Arc::strong_count(&value)), (0, 1), "each value died once");
     }
 }

@@ -1,7 +1,6 @@
 //! Lists: one shape for all of them, with the strings that their items point to.
 
 use std::ffi::{CString, c_char};
-use std::sync::Arc;
 
 use super::guard::{c_text, guard};
 use super::handle::{Kind, Table};
@@ -41,7 +40,7 @@ pub struct potluck_item_t {
     pub reserved2: u64,
 }
 
-pub(super) static LISTS: Table<Arc<Entries>> = Table::new(Kind::List);
+pub(super) static LISTS: Table<Entries> = Table::new(Kind::List);
 
 /// The items, and the strings that they point to.
 pub(super) struct Entries {
@@ -130,7 +129,7 @@ impl From<Mingled> for Item {
 /// `out_list` is NULL or writable.
 pub(super) unsafe fn give<T: Into<Item>>(items: Vec<T>, out_list: *mut potluck_list_t) -> Result<()> {
     if !out_list.is_null() {
-        let id = LISTS.insert(Arc::new(entries(items)))?;
+        let id = LISTS.insert(entries(items))?;
         // SAFETY: the caller promises that it is writable.
         unsafe { output::set(out_list, potluck_list_t { id }) };
     }

@@ -1,7 +1,7 @@
 //! Messages: one reference behind each id, borrowed by a callback or owned after `receive`.
 
 use std::ffi::{CString, c_char, c_void};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::guard::{c_text, guard};
 use super::handle::{Kind, Table};
@@ -42,16 +42,16 @@ pub struct potluck_message_info_t {
 // SAFETY: a plain C struct of integers and pointers with `struct_size` first.
 unsafe impl CStruct for potluck_message_info_t {}
 
-pub(super) static MESSAGES: Table<Arc<Entry>> = Table::new(Kind::Message);
+pub(super) static MESSAGES: Table<Entry> = Table::new(Kind::Message);
 
 /// A message and, once somebody asks, its names as C has them.
 pub(super) struct Entry {
     message: Message,
-    names: OnceLock<(CString, CString)>,
+    names: OnceLock<Box<(CString, CString)>>,
 }
 
-pub(super) fn entry(message: Message) -> Arc<Entry> {
-    Arc::new(Entry { message, names: OnceLock::new() })
+pub(super) fn entry(message: Message) -> Entry {
+    Entry { message, names: OnceLock::new() }
 }
 
 /// Sender, kind and body of a message: all valid until it is released or, in a callback, until that returns. Does not block.
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn potluck_message_info(
         unsafe { output::clear_sized("out_info", out_info) }?;
         let entry = MESSAGES.get(message.id)?;
         let of = &entry.message;
-        let (from, kind) = entry.names.get_or_init(|| (c_text(of.from()), c_text(of.kind())));
+        let (from, kind) = &**entry.names.get_or_init(|| Box::new((c_text(of.from()), c_text(of.kind()))));
         let info = potluck_message_info_t {
             struct_size: 0,
             from: from.as_ptr(),

@@ -1,5 +1,5 @@
-//! The C ABI, over the public Rust API (and `fork`, since ids have locks of their own); nobody in the crate imports it. One file per type of the C API, and five that
-//! they stand on: `guard` (one boundary for panics and errors), `handle` (ids), `input`, `output` and `callback`.
+//! The C ABI, over the public Rust API (and `fork` and `sync`, since ids are looked up before any call is made); nobody in the crate imports it. One file per type of the C API, and six that
+//! they stand on: `guard` (one boundary for panics and errors), `handle` (ids) on `slab` (their slots), `input`, `output` and `callback`.
 //!
 //! A body here reads its inputs, makes one call and writes its outputs. The documentation of each item is C's: cbindgen
 //! makes `include/potluck.h` of it.
@@ -14,6 +14,7 @@ mod guard;
 mod handle;
 mod input;
 mod output;
+mod slab;
 
 // In the order in which the header has them, which is why they stand apart.
 pub mod status;

@@ -1,6 +1,7 @@
 //! Peers: what they are spawned with, and their calls.
 
 use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::callback::{
@@ -8,7 +9,7 @@ use super::callback::{
     potluck_on_request_fn, potluck_on_stop_fn,
 };
 use super::guard::{guard, guard_outcome};
-use super::handle::{Found, Kind, Table};
+use super::handle::{Kind, Ref, Table};
 use super::input::{self, CStruct};
 use super::list::{self, potluck_list_t};
 use super::message::{self, MESSAGES, potluck_message_t};
@@ -65,17 +66,18 @@ impl Table<Peer> {
     pub(super) fn end_if_closed(&self, id: u64) -> bool {
         match self.find(id) {
             // Then this close only joins the thread, which is about to be gone.
-            Ok(Found::Live(peer)) if peer.has_ended() && peer.close(Duration::ZERO) == Ok(Ended::Yes) => {
+            Ok(Some(peer)) if peer.has_ended() && peer.close(Duration::ZERO) == Ok(Ended::Yes) => {
                 drop(self.remove(id));
                 false
             }
-            Ok(Found::Live(_)) => true,
-            Ok(Found::Ended) | Err(_) => false,
+            Ok(Some(_)) => true,
+            Ok(None) | Err(_) => false,
         }
     }
 }
 
-pub(super) fn find(peer: potluck_peer_t) -> Result<Peer> {
+#[inline]
+pub(super) fn find(peer: potluck_peer_t) -> Result<Ref<'static, Peer>> {
     PEERS.get_named(peer.id)
 }
 
@@ -115,10 +117,11 @@ pub unsafe extern "C" fn potluck_peer_spawn(
         let entry = system::find(system)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
         let name = unsafe { input::name("name", name) }?;
-        let id = PEERS.reserve()?;
-        let handlers = limits(&options, callback::handlers(&options, user_data, id));
-        let spawned = entry.system.spawn_with(name, handlers).inspect_err(|_| PEERS.give_up(id))?;
-        PEERS.fill(id, || spawned);
+        let reserved = Arc::new(PEERS.reserve()?);
+        let handlers = limits(&options, callback::handlers(&options, user_data, Arc::clone(&reserved)));
+        let spawned = entry.system.spawn_with(name, handlers)?;
+        reserved.fill(|| spawned);
+        let id = reserved.id();
         entry.add(id);
         if system::find(system).is_err() {
             // A shutdown has come to its end meanwhile, and has not seen this id.
@@ -141,7 +144,7 @@ pub unsafe extern "C" fn potluck_peer_spawn(
 pub extern "C" fn potluck_peer_close(peer: potluck_peer_t, timeout_ms: i64) -> potluck_status_t {
     guard_outcome(|| {
         let timeout = input::timeout(timeout_ms)?;
-        let Found::Live(live) = PEERS.find(peer.id)? else {
+        let Some(live) = PEERS.find(peer.id)? else {
             return Ok(POTLUCK_OK);
         };
         match live.close(timeout)? {

@@ -1,7 +1,6 @@
 //! Calls that are started and waited for apart: one reference behind each id.
 
 use std::ffi::{c_char, c_void};
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ pub struct potluck_call_t {
 // SAFETY: a plain C struct of integers and pointers with `struct_size` first.
 unsafe impl CStruct for potluck_call_t {}
 
-pub(super) static PENDINGS: Table<Arc<Entry>> = Table::new(Kind::Pending);
+pub(super) static PENDINGS: Table<Entry> = Table::new(Kind::Pending);
 
 /// A call under way, and what it means when it ends without a resource.
 pub(super) struct Entry {
@@ -99,12 +98,12 @@ pub unsafe extern "C" fn potluck_peer_start(
         // SAFETY: the caller promises that texts are NUL-terminated, and `data_len` readable bytes, for the length of this call.
         let call = unsafe { read(&given, than.as_ref()) }?;
         let without = if than.is_some() { POTLUCK_NOT_NEWER } else { POTLUCK_OK };
-        let id = PENDINGS.reserve()?;
-        let pending = peer.start(call, timeout).inspect_err(|_| PENDINGS.give_up(id))?;
+        let reserved = PENDINGS.reserve()?;
+        let pending = peer.start(call, timeout)?;
         let is_done = pending.wait(Duration::ZERO).is_ready();
-        PENDINGS.fill(id, || Arc::new(Entry { pending, without }));
+        reserved.fill(|| Entry { pending, without });
         // SAFETY: as above.
-        unsafe { output::set(out_pending, potluck_pending_t { id }) };
+        unsafe { output::set(out_pending, potluck_pending_t { id: reserved.id() }) };
         Ok(if is_done { POTLUCK_OK } else { POTLUCK_PENDING })
     })
 }

@@ -1,7 +1,7 @@
 //! Resources: one counted reference behind each id.
 
 use std::ffi::{CString, c_char};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::guard::{c_text, guard};
 use super::handle::{Kind, Table};
@@ -40,16 +40,16 @@ pub struct potluck_resource_info_t {
 // SAFETY: a plain C struct of integers and pointers with `struct_size` first.
 unsafe impl CStruct for potluck_resource_info_t {}
 
-pub(super) static RESOURCES: Table<Arc<Entry>> = Table::new(Kind::Resource);
+pub(super) static RESOURCES: Table<Entry> = Table::new(Kind::Resource);
 
 /// A resource and, once somebody asks, its names as C has them.
 pub(super) struct Entry {
     resource: Resource,
-    names: OnceLock<(CString, CString)>,
+    names: OnceLock<Box<(CString, CString)>>,
 }
 
-pub(super) fn entry(resource: Resource) -> Arc<Entry> {
-    Arc::new(Entry { resource, names: OnceLock::new() })
+pub(super) fn entry(resource: Resource) -> Entry {
+    Entry { resource, names: OnceLock::new() }
 }
 
 /// Gives a resource to C, if it wants it.
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn potluck_resource_info(
         unsafe { output::clear_sized("out_info", out_info) }?;
         let entry = RESOURCES.get(resource.id)?;
         let of = &entry.resource;
-        let (name, origin) = entry.names.get_or_init(|| (c_text(of.name()), c_text(of.origin())));
+        let (name, origin) = &**entry.names.get_or_init(|| Box::new((c_text(of.name()), c_text(of.origin()))));
         let info = potluck_resource_info_t {
             struct_size: 0,
             name: name.as_ptr(),

@@ -1,14 +1,13 @@
 //! Systems.
 
 use std::ffi::c_char;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::events::{READERS, potluck_events_t};
 use super::guard::{guard, guard_outcome};
-use super::handle::{Found, Kind, Table};
+use super::handle::{Kind, Ref, Table};
 use super::input::{self, CStruct};
 use super::list::{self, LISTS, potluck_list_t};
 use super::message::MESSAGES;
@@ -70,7 +69,7 @@ pub struct potluck_mesh_options_t {
 // SAFETY: a plain C struct of integers and pointers with `struct_size` first.
 unsafe impl CStruct for potluck_system_options_t {}
 
-static SYSTEMS: Table<Arc<Entry>> = Table::new(Kind::System);
+static SYSTEMS: Table<Entry> = Table::new(Kind::System);
 
 /// A system and the ids of its peers, which end with it.
 pub(super) struct Entry {
@@ -111,7 +110,7 @@ impl Entry {
     }
 }
 
-pub(super) fn find(system: potluck_system_t) -> Result<Arc<Entry>> {
+pub(super) fn find(system: potluck_system_t) -> Result<Ref<'static, Entry>> {
     SYSTEMS.get_named(system.id)
 }
 
@@ -166,7 +165,7 @@ pub unsafe extern "C" fn potluck_system_open(
             return Err(Error::InvalidArgument("out_system is NULL".to_owned()));
         }
         let peers = Mutex::new(PeerIds { ids: Vec::new(), clean_at: CLEAN_AT_FIRST });
-        let id = SYSTEMS.insert(Arc::new(Entry { system, peers }))?;
+        let id = SYSTEMS.insert(Entry { system, peers })?;
         // SAFETY: as above.
         unsafe { output::set(out_system, potluck_system_t { id }) };
         Ok(())
@@ -197,7 +196,7 @@ pub unsafe extern "C" fn potluck_system_shutdown(
         let timeout: Duration = input::timeout(timeout_ms)?;
         let mut running = Vec::new();
         let mut outcome = POTLUCK_OK;
-        if let Found::Live(entry) = SYSTEMS.find(system.id)? {
+        if let Some(entry) = SYSTEMS.find(system.id)? {
             let report = entry.system.shutdown(timeout)?;
             outcome = match report.ended {
                 Ended::Yes => {
@@ -372,7 +371,7 @@ pub unsafe extern "C" fn potluck_system_events(
         if out_events.is_null() {
             return Err(Error::InvalidArgument("out_events is NULL".to_owned()));
         }
-        let id = READERS.insert(Arc::new(reader))?;
+        let id = READERS.insert(reader)?;
         // SAFETY: as above.
         unsafe { output::set(out_events, potluck_events_t { id }) };
         Ok(())

@@ -11,6 +11,8 @@ use loom as checker;
 #[cfg(shuttle)]
 use shuttle as checker;
 
+#[cfg(loom)]
+pub(crate) use checker::cell::UnsafeCell;
 #[cfg(shuttle)]
 pub(crate) use checker::sync::atomic::AtomicBool;
 pub(crate) use checker::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};

@@ -364,6 +364,49 @@ MUTATIONS = [
         "an_accepted_message_is_handled_or_a_dead_letter",
         [("src/worker.rs", "        while !core.mailbox.is_drained() {", "        while !core.mailbox.is_empty() {")],
     ),
+    # Ids of the C ABI.
+    Mutation(
+        "value_taken_out_in_use",
+        "whoever drops the only reference takes the value out, though the id is not over",
+        "loom",
+        "an_id_that_somebody_guessed_is_found_with_its_value_or_not_at_all",
+        [("src/ffi/slab.rs", "let is_last = |word: u64| word & (LIVE | REFERENCES) == 1;", "let is_last = |word: u64| word & REFERENCES == 1;")],
+    ),
+    Mutation(
+        "pops_not_counted",
+        "a vacant slot that was popped and pushed again meanwhile makes the same head",
+        "loom",
+        "a_vacant_slot_is_taken_by_one",
+        [("src/ffi/slab.rs", "let popped = ((head >> HEAD_SHIFT) + 1) << HEAD_SHIFT | next;", "let popped = head & !HEAD_SLOT | next;")],
+    ),
+    Mutation(
+        "found_unordered",
+        "a reference is counted in without Acquire",
+        "loom",
+        "an_id_that_somebody_guessed_is_found_with_its_value_or_not_at_all",
+        [("src/ffi/slab.rs", "compare_exchange(word, to(word), Ordering::Acquire, Ordering::Relaxed)", "compare_exchange(word, to(word), Ordering::Relaxed, Ordering::Relaxed)")],
+    ),
+    Mutation(
+        "counted_out_unordered",
+        "a reference is counted out without Release and Acquire",
+        "loom",
+        "a_value_is_read_whole_or_not_at_all_and_dies_once",
+        [("src/ffi/slab.rs", "self.slot.word.fetch_sub(1, Ordering::AcqRel)", "self.slot.word.fetch_sub(1, Ordering::Relaxed)")],
+    ),
+    Mutation(
+        "last_one_unordered",
+        "whoever finds itself the last reference takes the value out without Acquire",
+        "loom",
+        "a_value_is_read_whole_or_not_at_all_and_dies_once",
+        [("src/ffi/slab.rs", "let word = self.slot.word.load(Ordering::Acquire);\n        if is_last", "let word = self.slot.word.load(Ordering::Relaxed);\n        if is_last")],
+    ),
+    Mutation(
+        "pushed_unordered",
+        "a slot is given back without Release",
+        "loom",
+        "a_vacant_slot_is_taken_by_one",
+        [("src/ffi/slab.rs", "compare_exchange(head, pushed, Ordering::Release, Ordering::Relaxed)", "compare_exchange(head, pushed, Ordering::Relaxed, Ordering::Relaxed)")],
+    ),
     # The fences and orderings: only loom sees these.
     Mutation(
         "no_fence_awaiting",
