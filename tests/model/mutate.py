@@ -369,7 +369,7 @@ MUTATIONS = [
         "value_taken_out_in_use",
         "whoever drops the only reference takes the value out, though the id is not over",
         "loom",
-        "an_id_that_somebody_guessed_is_found_with_its_value_or_not_at_all",
+        "a_value_is_read_whole_or_not_at_all_and_dies_once",
         [("src/ffi/slab.rs", "let is_last = |word: u64| word & (LIVE | REFERENCES) == 1;", "let is_last = |word: u64| word & REFERENCES == 1;")],
     ),
     Mutation(
