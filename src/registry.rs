@@ -146,7 +146,7 @@ impl<T> Shards<T> {
 
     /// By bits of the hash that the table inside makes no use of: it takes the lowest ones and the highest seven.
     fn of(&self, name: Key<'_>) -> &T {
-        &self.0[(name.hash >> 48) as usize % SHARDS].0
+        &self.0[(name.hash >> 48) as usize & (self.0.len() - 1)].0
     }
 }
 
