@@ -49,6 +49,8 @@ pub(crate) struct After {
     pub(crate) heard: Heard,
     /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
     replaced: [Option<Resource>; 2],
+    /// A call that waited releases itself, which needs no allocation either.
+    first_dying: Option<Dying>,
     dying: Vec<Dying>,
 }
 
@@ -77,17 +79,24 @@ impl After {
     }
 
     pub(crate) fn release_call(&mut self, call: Arc<dyn Interrupt>) {
-        self.dying.push(Dying::Call(call));
+        self.release_later(Dying::Call(call));
     }
 
     pub(crate) fn release_body(&mut self, body: Bytes) {
-        self.dying.push(Dying::Body(body));
+        self.release_later(Dying::Body(body));
+    }
+
+    fn release_later(&mut self, dying: Dying) {
+        match self.first_dying {
+            None => self.first_dying = Some(dying),
+            Some(_) => self.dying.push(dying),
+        }
     }
 
     fn release(&mut self, resource: Resource) {
         match self.replaced.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(resource),
-            None => self.dying.push(Dying::Resource(resource)),
+            None => self.release_later(Dying::Resource(resource)),
         }
     }
 
@@ -121,7 +130,7 @@ impl Drop for After {
                 replaced.release();
             }
         }
-        for dying in self.dying.drain(..) {
+        for dying in self.first_dying.take().into_iter().chain(self.dying.drain(..)) {
             match dying {
                 Dying::Resource(resource) => resource.release(),
                 Dying::Call(call) => drop_user_data(call),
@@ -170,7 +179,9 @@ where
     for (peer, number) in listed.into_iter().flatten() {
         peer.waits.remove(number);
     }
-    after.dying.extend(unsent.map(Dying::Body));
+    if let Some(unsent) = unsent {
+        after.release_body(unsent);
+    }
     result
 }
 
@@ -179,7 +190,7 @@ fn list<'a, C: Interrupt + 'static>(
     peer: &'a PeerCore,
     call: &Arc<C>,
     after: &mut After,
-) -> Option<(&'a PeerCore, u64)> {
+) -> Option<(&'a PeerCore, usize)> {
     let number = peer.waits.add(Arc::<C>::clone(call));
     if number.is_none() {
         after.release_body(call.give_up(Why::Closed(&peer.name)));

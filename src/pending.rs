@@ -77,7 +77,7 @@ struct Started {
     caller: Arc<PeerCore>,
     deadline: Deadline,
     /// Where it is listed with what the close of its caller ends, and with what the timer gives up.
-    in_waits: Option<u64>,
+    in_waits: Option<usize>,
     in_timer: Option<Key>,
 }
 
