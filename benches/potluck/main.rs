@@ -170,7 +170,7 @@ fn all(options: &Options) -> Outcome<ExitCode> {
         process.args(options.quick.then_some("--quick")).args(["--group", group.name]);
         rows.read(&output(process, &cores[first..])?)?;
     }
-    if options.wants(&["P1", "P2", "P5", "P7"]) {
+    if options.wants(&["P1", "P2", "P4", "P5", "P7"]) {
         eprintln!("bench: instruction counts");
         instructions::count(&mut rows, options.quick)?;
     }
