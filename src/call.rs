@@ -100,6 +100,14 @@ impl After {
         }
     }
 
+    /// Nothing is left to do.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        let has_replaced = self.replaced.iter().any(Option::is_some);
+        let is_settled = self.place.is_empty() && self.heard.is_empty();
+        is_settled && !has_replaced && self.first_dying.is_none()
+    }
+
     /// Works off the list; under no lock. What it replaces is released with `self`.
     #[inline]
     pub(crate) fn settle(&mut self) {

@@ -27,7 +27,7 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::mailbox::Mailbox;
-use crate::message::Ask;
+use crate::message::{Ask, Label};
 use crate::name;
 use crate::quiet::Quiet;
 use crate::registry::Registry;
@@ -196,9 +196,10 @@ pub(crate) fn lock_both<'a>(a: &'a PeerCore, b: &'a PeerCore) -> (MutexGuard<'a,
     }
 }
 
-/// The pairs of one sender, by receiver. Those that are finished are dropped as the table grows.
+/// The pairs of one sender, by receiver, each with the label of its last message: the next is mostly of the same kind. Those that
+/// are finished are dropped as the table grows.
 pub(crate) struct Told {
-    pairs: Mutex<HashMap<u64, Arc<Pair>, RandomState>>,
+    labels: Mutex<HashMap<u64, Arc<Label>, RandomState>>,
     /// The size of the table, so that who has told nothing takes no lock.
     len: AtomicUsize,
 }
@@ -207,22 +208,37 @@ const TOLD_LEN_TO_CLEAN: usize = 64;
 
 impl Told {
     pub(crate) fn new() -> Told {
-        Told { pairs: Mutex::default(), len: AtomicUsize::new(0) }
+        Told { labels: Mutex::default(), len: AtomicUsize::new(0) }
     }
 
-    pub(crate) fn pair(&self, receiver: u64) -> Arc<Pair> {
-        let mut pairs = self.pairs.lock();
-        if let Some(pair) = pairs.get(&receiver) {
-            return Arc::clone(pair);
+    /// The label of one more message of this kind, which `check` has found well; with the pair of this receiver.
+    pub(crate) fn label(
+        &self,
+        from: &Arc<str>,
+        receiver: u64,
+        kind: &str,
+        check: impl FnOnce(&str) -> Result<()>,
+    ) -> Result<Arc<Label>> {
+        let mut labels = self.labels.lock();
+        let pair = match labels.get(&receiver) {
+            Some(label) if *label.kind == *kind => return Ok(Arc::clone(label)),
+            Some(label) => label.pair.clone(),
+            None => None,
+        };
+        check(kind)?;
+        let pair = pair.unwrap_or_default();
+        let label = Arc::new(Label { from: Arc::clone(from), kind: kind.into(), pair: Some(pair) });
+        if labels.len() >= TOLD_LEN_TO_CLEAN && labels.len() == labels.capacity() {
+            // One that nobody else holds has nothing under way, since a message holds its label until it is finished.
+            let is_held = |label: &Arc<Label>| {
+                let of_others = |pair: &Arc<Pair>| Arc::strong_count(pair) > 1 || pair.unfinished().is_some();
+                Arc::strong_count(label) > 1 || label.pair.as_ref().is_some_and(of_others)
+            };
+            labels.retain(|_, label| is_held(label));
         }
-        if pairs.len() >= TOLD_LEN_TO_CLEAN && pairs.len() == pairs.capacity() {
-            // One that nobody else holds has nothing under way, since a message holds its pair until it is finished.
-            pairs.retain(|_, pair| pair.unfinished().is_some() || Arc::strong_count(pair) > 1);
-        }
-        let pair = Arc::new(Pair::default());
-        pairs.insert(receiver, Arc::clone(&pair));
-        self.len.store(pairs.len(), Ordering::SeqCst);
-        pair
+        labels.insert(receiver, Arc::clone(&label));
+        self.len.store(labels.len(), Ordering::SeqCst);
+        Ok(label)
     }
 
     /// The pair and the count to wait for, if something told to this receiver is unfinished.
@@ -230,8 +246,8 @@ impl Told {
         if self.len.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        let pairs = self.pairs.lock();
-        let pair = pairs.get(&receiver)?;
+        let labels = self.labels.lock();
+        let pair = labels.get(&receiver)?.pair.as_ref()?;
         let told = pair.unfinished()?;
         Some((Arc::clone(pair), told))
     }

@@ -61,6 +61,7 @@ mod shelf;
 mod shutdown;
 mod signals;
 mod snapshot;
+mod spin;
 mod sync;
 mod system;
 mod timer;

@@ -18,8 +18,11 @@ use bytes::Bytes;
 use crate::deadline::Deadline;
 use crate::message::{Ask, Letter, Tell};
 use crate::resource::Resource;
+use crate::spin::{self, Habit, Way};
 use crate::sync::queue::{Receiver, Sender, unbounded};
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, fence};
+use crate::sync::{
+    Arc, AtomicU8, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, change_before_load, fence,
+};
 use crate::turn::{Cause, Phase, Wait};
 use crate::unwind::drop_user_data;
 
@@ -28,8 +31,10 @@ pub(crate) struct Mailbox {
     room: Room,
     /// What the peer's thread has taken out and not begun.
     aside: Mutex<Option<Letter>>,
-    /// How many letters were taken out; with those inside, the number of the newest.
+    /// How many letters were taken out to be begun, by one thread at a time; with those inside, the number of the newest.
     taken: AtomicU64,
+    /// How many were taken out to be buried.
+    buried: AtomicU64,
     /// Who waits for room; the count can be read without the lock.
     senders: Mutex<Line<Waiting>>,
     senders_len: AtomicUsize,
@@ -68,7 +73,7 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(crate) fn new(tell: Tell, wait: Wait<Option<Resource>>) -> Parcel {
-        Parcel { wait, kind: Arc::clone(&tell.kind), size: tell.body.len(), tell: Mutex::new(Some(tell)) }
+        Parcel { wait, kind: Arc::clone(&tell.label.kind), size: tell.body.len(), tell: Mutex::new(Some(tell)) }
     }
 
     /// Takes the message out, by whoever sends it or gives it up.
@@ -127,6 +132,7 @@ impl Mailbox {
             room: Room::new(messages_max, bytes_max),
             aside: Mutex::new(None),
             taken: AtomicU64::new(0),
+            buried: AtomicU64::new(0),
             senders: Line::new(),
             senders_len: AtomicUsize::new(0),
             receivers: Line::new(),
@@ -177,6 +183,7 @@ impl Mailbox {
             if senders.closed {
                 return false;
             }
+            waiting.wait().wait_for_room();
             senders.entries.push_back(waiting);
             self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
         }
@@ -195,11 +202,23 @@ impl Mailbox {
         self.serve();
     }
 
-    /// Takes a letter out, for the peer's thread or for the one who closes, who then releases its room: under no lock, and
-    /// when it is begun or buried, so that a mailbox is not drained before that.
+    /// Takes a letter out, on the peer's thread or under the lock of the receivers. Who gets it releases its room: under no lock,
+    /// and when it is begun or buried, so that a mailbox is not drained before that.
     pub(crate) fn take(&self) -> Option<Letter> {
         let letter = self.queue.1.try_recv().ok()?;
-        self.taken.fetch_add(1, Ordering::Relaxed);
+        // Only one at a time takes letters here.
+        self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Some(letter)
+    }
+
+    /// Takes a letter out of a closed mailbox, by anybody; as `take`.
+    pub(crate) fn take_to_bury(&self) -> Option<Letter> {
+        let aside = self.aside.lock().take();
+        if aside.is_some() {
+            return aside;
+        }
+        let letter = self.queue.1.try_recv().ok()?;
+        self.buried.fetch_add(1, Ordering::Relaxed);
         Some(letter)
     }
 
@@ -215,7 +234,7 @@ impl Mailbox {
 
     /// How many letters were taken out so far.
     pub(crate) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+        self.taken.load(Ordering::Relaxed) + self.buried.load(Ordering::Relaxed)
     }
 
     /// How many messages take room.
@@ -306,7 +325,7 @@ impl Mailbox {
     fn push(&self, letter: Letter) -> bool {
         match &letter {
             Letter::Tell(tell) => {
-                if let Some(pair) = &tell.pair {
+                if let Some(pair) = &tell.label.pair {
                     pair.tell();
                 }
             }
@@ -326,9 +345,9 @@ impl Mailbox {
     }
 
     /// Gives room to the first senders in line and letters to the first receivers, until there is nobody to serve. One loop:
-    /// what one gift makes possible is given in the next round.
+    /// what one gift makes possible is given in the next round. After a change of the room's word, or a fence.
     fn serve(&self) {
-        fence(Ordering::SeqCst);
+        change_before_load();
         loop {
             let has_served = self.senders_len.load(Ordering::SeqCst) > 0 && self.grant_room()
                 || self.receivers_len.load(Ordering::SeqCst) > 0 && self.grant_letter();
@@ -438,10 +457,10 @@ impl Room {
     }
 
     fn reserve(&self, size: usize) -> Result<(), NoRoom> {
-        let mut word = self.word.load(Ordering::Relaxed);
+        let mut word = self.word.load(Ordering::SeqCst);
         loop {
             let more = self.check(word, size)?;
-            match self.word.compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
@@ -486,17 +505,32 @@ impl Room {
 }
 
 /// Wakes the peer's own thread, if it sleeps.
+///
+/// | state | means | next |
+/// |---|---|---|
+/// | `AWAKE` | the thread looks for work and will look again before it sleeps | all others, by the thread |
+/// | `LOOKS` | it found none, and looks at the bell for a while, with a permit of [`crate::spin`] | `ASLEEP`, by the thread; `AWAKE` |
+/// | `YIELDS` | it found none, and lets others run | `ASLEEP`, by the thread; `AWAKE` |
+/// | `ASLEEP` | it is parked, or about to be | `AWAKE` |
+///
+/// Whoever makes it `AWAKE` gives the permit back, or unparks.
 pub(crate) struct Bell {
-    asleep: AtomicBool,
+    state: AtomicU8,
     /// How often the thread has looked for work; changed by it alone.
     rounds: AtomicU64,
     /// Set before anybody else can reach the peer.
     thread: OnceLock<Thread>,
 }
 
+const AWAKE: u8 = 0;
+const LOOKS: u8 = 1;
+const YIELDS: u8 = 2;
+const ASLEEP: u8 = 3;
+
 impl Bell {
     fn new() -> Bell {
-        Bell { asleep: AtomicBool::new(false), rounds: AtomicU64::new(0), thread: OnceLock::new() }
+        spin::count_cores();
+        Bell { state: AtomicU8::new(AWAKE), rounds: AtomicU64::new(0), thread: OnceLock::new() }
     }
 
     pub(crate) fn own(&self, thread: Thread) {
@@ -506,12 +540,21 @@ impl Bell {
     /// After there is something to do.
     pub(crate) fn ring(&self) {
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed)
-            && self.asleep.swap(false, Ordering::SeqCst)
+        if self.state.load(Ordering::Relaxed) != AWAKE
+            && self.awaken() == ASLEEP
             && let Some(thread) = self.thread.get()
         {
             thread.unpark();
         }
+    }
+
+    /// Makes it `AWAKE`; gives what it was.
+    fn awaken(&self) -> u8 {
+        let state = self.state.swap(AWAKE, Ordering::SeqCst);
+        if state == LOOKS {
+            spin::give_permit();
+        }
+        state
     }
 
     /// On the peer's own thread: it looks for work.
@@ -523,23 +566,51 @@ impl Bell {
     /// The number of the round after which the thread sleeps. Twice the same: it has slept in between.
     pub(crate) fn rest(&self) -> Option<u64> {
         let before = self.rounds.load(Ordering::SeqCst);
-        let is_asleep = self.asleep.load(Ordering::SeqCst);
+        let sleeps = self.state.load(Ordering::SeqCst) != AWAKE;
         let after = self.rounds.load(Ordering::SeqCst);
-        (is_asleep && before == after).then_some(after)
+        (sleeps && before == after).then_some(after)
     }
 
     /// On the peer's own thread: sleeps until it is rung or the deadline passes, unless `has_work` finds something once it counts as
-    /// asleep.
-    pub(crate) fn sleep(&self, deadline: Deadline, has_work: impl FnOnce() -> bool) {
-        self.asleep.store(true, Ordering::SeqCst);
+    /// asleep. It may also be unparked because `is_called`.
+    pub(crate) fn sleep(&self, deadline: Deadline, has_work: impl FnOnce() -> bool, is_called: impl Fn() -> bool) {
+        let state = match spin::choose(Habit::Rest) {
+            Way::Look => LOOKS,
+            Way::Yield => YIELDS,
+            Way::Park => ASLEEP,
+        };
+        self.state.store(state, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        if !has_work() {
-            match deadline.left() {
-                None => crate::sync::park(),
-                Some(left) => crate::sync::park_timeout(left),
-            }
+        if has_work() || state != ASLEEP && self.look(state, deadline, is_called) {
+            self.awaken();
+            return;
         }
-        self.asleep.store(false, Ordering::SeqCst);
+        match deadline.left() {
+            None => crate::sync::park(),
+            Some(left) => crate::sync::park_timeout(left),
+        }
+        self.state.store(AWAKE, Ordering::SeqCst);
+    }
+
+    /// True if it was rung or called meanwhile; otherwise it is to park, and whoever rings unparks it.
+    fn look(&self, state: u8, deadline: Deadline, is_called: impl Fn() -> bool) -> bool {
+        let is_over = || self.state.load(Ordering::Acquire) != state || is_called();
+        if state == YIELDS {
+            spin::let_others_run(Habit::Rest, 1, is_over);
+            return is_called() || !self.fall_asleep(state);
+        }
+        spin::look(deadline, is_over);
+        let is_over = is_called() || !self.fall_asleep(state);
+        if !is_over {
+            spin::give_permit();
+        }
+        spin::learn(Habit::Rest, is_over);
+        is_over
+    }
+
+    /// False if it was rung.
+    fn fall_asleep(&self, state: u8) -> bool {
+        self.state.compare_exchange(state, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
@@ -547,9 +618,11 @@ impl Bell {
 mod tests {
     use super::*;
     use crate::error::Error;
+    use crate::message::Label;
 
     fn tell(body: &'static [u8]) -> Letter {
-        Letter::Tell(Tell { from: "ada".into(), kind: "k".into(), body: Bytes::from_static(body), pair: None })
+        let label = Arc::new(Label { from: "ada".into(), kind: "k".into(), pair: None });
+        Letter::Tell(Tell { label, body: Bytes::from_static(body) })
     }
 
     #[test]

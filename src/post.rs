@@ -11,11 +11,11 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::feed::Heard;
 use crate::mailbox::{IsClosed, NoRoom, Parcel, Waiting};
-use crate::message::{Ask, Letter, Message, Tell};
+use crate::message::{Ask, Label, Letter, Message, Tell};
 use crate::name;
 use crate::resource::Resource;
 use crate::sync::{Arc, Ordering};
-use crate::turn::{Cause, Pair, Phase, Wait};
+use crate::turn::{Cause, Phase, Wait};
 use crate::waits::{Interrupt, Why, give_up};
 
 /// A message on its way, whose sender waits: for room, and an asker then for the answer.
@@ -81,11 +81,18 @@ impl Underway for Sending {
 /// Sends a message; waits for room if there is none.
 pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, form: Form) -> Result<Begun> {
     caller.check_acting()?;
-    name::check_kind(kind)?;
-    let target = caller.system.find(to)?;
-    // At a peer without on_message a message is finished when accepted, so there is nothing to count.
-    let pair = target.hears.messages.then(|| caller.told.pair(target.id));
-    let tell = Tell { from: Arc::clone(&caller.name), kind: kind.into(), body, pair };
+    let target = match caller.system.find(to) {
+        Ok(target) => target,
+        Err(error) => return name::check_kind(kind).and(Err(error)),
+    };
+    let label = if target.hears.messages {
+        caller.told.label(&caller.name, target.id, kind, name::check_kind)?
+    } else {
+        name::check_kind(kind)?;
+        // A message is finished when accepted, so there is nothing to count.
+        Arc::new(Label { from: Arc::clone(&caller.name), kind: kind.into(), pair: None })
+    };
+    let tell = Tell { label, body };
     let size = tell.body.len();
     let tell = match target.mailbox.try_send(Letter::Tell(tell)) {
         Ok(()) => {
@@ -127,7 +134,11 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, for
         None if form.deadline().is_now() => return Err(Error::TimedOut),
         _ => {}
     }
-    let ask = Arc::new(Ask::new(form.wait(&caller.system)?, Arc::clone(&caller.name), kind.into(), body));
+    let ask = Arc::new(Ask::new(
+        form.wait(&caller.system)?,
+        [Arc::clone(&caller.name), Arc::clone(&target.name), kind.into()],
+        body,
+    ));
     if target.hears.messages {
         ask.wait.link(&target.place(), || false)?;
     }
@@ -195,7 +206,7 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
         let opened = open(peer, letter, &mut after);
         peer.mailbox.release(size);
         bury_late(peer);
-        if let Some((message, _)) = opened {
+        if let Some(message) = opened {
             if let Some(ask) = ask {
                 keep(peer, ask);
             }
@@ -219,16 +230,16 @@ pub(crate) fn end_kept(by: &PeerCore) {
 }
 
 /// Opens a letter to a peer, or records it if it was given up before.
-pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(Message, Option<Arc<Pair>>)> {
+pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<Message> {
     match letter {
         Letter::Ask(ask) => {
-            let opened = Message::open(Letter::Ask(Arc::clone(&ask)), Arc::clone(&to.name));
+            let opened = Message::open(Letter::Ask(Arc::clone(&ask)));
             if opened.is_none() {
                 record_ask(to, &ask, &mut after.heard);
             }
             opened
         }
-        tell => Message::open(tell, Arc::clone(&to.name)),
+        tell => Message::open(tell),
     }
 }
 
@@ -242,7 +253,7 @@ pub(crate) fn bury_late(to: &PeerCore) {
 
 /// Buries the letters that are in the mailbox. The room of each is freed after that: the peer's end waits for it.
 pub(crate) fn bury_all(to: &PeerCore, after: &mut After) {
-    while let Some(letter) = to.mailbox.take_aside().or_else(|| to.mailbox.take()) {
+    while let Some(letter) = to.mailbox.take_to_bury() {
         let size = letter.size();
         bury(to, letter, after);
         to.mailbox.release(size);
@@ -254,13 +265,14 @@ pub(crate) fn bury_all(to: &PeerCore, after: &mut After) {
 pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
     match letter {
         Letter::Tell(tell) => {
-            let letter = dead_letter(to, &tell.from, &tell.kind, tell.body.len(), to.peer_closed());
+            let Tell { label, body } = tell;
+            let letter = dead_letter(to, &label.from, &label.kind, body.len(), to.peer_closed());
             to.system.feed.lock().bury(&mut after.heard, letter);
-            if let Some(pair) = &tell.pair {
+            if let Some(pair) = &label.pair {
                 pair.finish();
                 after.go_on(to.desk.finished());
             }
-            after.release_body(tell.body);
+            after.release_body(body);
         }
         Letter::Ask(ask) => {
             // First the record, then the answer: the events of a call come before it returns.

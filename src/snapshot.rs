@@ -87,9 +87,9 @@ pub(crate) fn take(system: &SystemCore) -> Snapshot {
 /// Waits for no handler: each lock is held for a moment, and under none of them runs user code.
 pub(crate) fn take_of(peer: &PeerCore) -> PeerSnapshot {
     let Seen { handler, call, rests } = peer.doing.see();
-    let handler = handler.map(|(handler, since)| {
+    let handler = handler.map(|handler| {
         let (from, what) = handler.about.unzip();
-        RunningHandler { name: handler.name, from: text(from), what: text(what), since }
+        RunningHandler { name: handler.name, from: text(from), what: text(what), since: handler.since }
     });
     let call = call.map(|call| WaitingCall {
         verb: call.verb,

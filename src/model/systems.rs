@@ -992,7 +992,11 @@ fn a_message_that_was_kept_closes_no_ring() {
         let (keeper, mut through) = (Arc::clone(&kept), asks("ada", "you?", &rings));
         let bob = PeerOptions::new().on_message(move |peer, message| {
             match message.kind() {
-                "later" => keeper.lock().push(message.keep()),
+                "later" => {
+                    // Keeping it is a step, under no lock that the checker does not know.
+                    let message = message.keep();
+                    keeper.lock().push(message);
+                }
                 _ => through(peer),
             }
             Ok(())
@@ -1173,6 +1177,71 @@ fn a_started_call_that_is_dropped_leaves_nothing_behind() {
         tell(&ada, "bob", "last", FOREVER).unwrap();
         make(&ada, Call::Request { from: "bob", name: "bread" }, FOREVER).unwrap();
         settle(&ada, "bob");
+    });
+}
+
+#[test]
+fn what_came_while_a_handler_waited_is_told_before_a_later_message() {
+    explore(|kitchen| {
+        let seen = Notes::new();
+        let (heard, received) = (seen.clone(), seen.clone());
+        let options = PeerOptions::new()
+            .on_message(move |bob, message| match message.kind() {
+                "go" => Ok(bob.ask("carl", "wait", "", FOREVER).map(drop)?),
+                kind => Ok(heard.add(kind.to_owned())),
+            })
+            .on_received(move |_, _, resource| received.add(resource.name().to_owned()));
+        kitchen.spawn_with("bob", options).unwrap();
+        let answers = PeerOptions::new().on_message(|_, message| {
+            pause();
+            Ok(message.reply("")?)
+        });
+        kitchen.spawn_with("carl", answers).unwrap();
+        let (ada, dora) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("dora").unwrap());
+        ada.share("soup", "").unwrap();
+        dora.tell("bob", "go", "", FOREVER).unwrap();
+        ada.offer("bob", "soup", FOREVER).unwrap();
+        ada.tell("bob", "2", "", FOREVER).unwrap();
+        settle(&ada, "bob");
+        assert_eq!(seen.all(), ["soup", "2", "settle"]);
+    });
+}
+
+/// A peer whose handler tells itself the next message, until `goes_on` is empty.
+fn tells_itself(goes_on: &Arc<parking_lot::Mutex<Vec<()>>>) -> PeerOptions {
+    let goes_on = Arc::clone(goes_on);
+    PeerOptions::new().on_message(move |bob, _| {
+        pause();
+        let is_over = goes_on.lock().is_empty();
+        if is_over { Ok(()) } else { Ok(bob.tell("bob", "again", "", FOREVER)?) }
+    })
+}
+
+#[test]
+fn who_waits_for_a_turn_gets_it_though_messages_never_end() {
+    explore(|kitchen| {
+        let goes_on = Arc::new(parking_lot::Mutex::new(vec![()]));
+        kitchen.spawn_with("bob", tells_itself(&goes_on)).unwrap();
+        let (ada, carl) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("carl").unwrap());
+        ada.share("soup", "").unwrap();
+        carl.tell("bob", "again", "", FOREVER).unwrap();
+        make(&ada, Call::Offer { to: "bob", name: "soup" }, FOREVER).unwrap();
+        goes_on.lock().clear();
+        settle(&carl, "bob");
+    });
+}
+
+#[test]
+fn who_waits_for_a_vote_gets_it_though_messages_never_end() {
+    explore(|kitchen| {
+        let goes_on = Arc::new(parking_lot::Mutex::new(vec![()]));
+        let bob = kitchen.spawn_with("bob", tells_itself(&goes_on).on_request(|_, _, _| Ok(()))).unwrap();
+        bob.share("bread", "").unwrap();
+        let (ada, carl) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("carl").unwrap());
+        carl.tell("bob", "again", "", FOREVER).unwrap();
+        make(&ada, Call::Request { from: "bob", name: "bread" }, FOREVER).unwrap();
+        goes_on.lock().clear();
+        settle(&carl, "bob");
     });
 }
 
