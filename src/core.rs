@@ -34,6 +34,7 @@ use crate::registry::Registry;
 use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
+use crate::start::Start;
 use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_local};
 use crate::timer::Timer;
 use crate::turn::{Pair, Turn, Wait};
@@ -50,11 +51,23 @@ pub(crate) struct Limits {
     pub(crate) dead_letters_max: u64,
     pub(crate) drop_timeout: Duration,
     pub(crate) close_on_handler_failure: bool,
+    /// Peers get their threads when there is first something to run.
+    pub(crate) lazy_threads: bool,
+}
+
+/// What lies above the state, and is called from below: given by whoever opens the system.
+#[derive(Clone, Copy)]
+pub(crate) struct Above {
+    /// All that a peer's own thread does.
+    pub(crate) run: fn(Arc<PeerCore>),
+    /// The end of a peer that has no thread, if it has come to that.
+    pub(crate) end: fn(&Arc<PeerCore>),
 }
 
 pub(crate) struct SystemCore {
     pub(crate) name: Arc<str>,
     pub(crate) limits: Limits,
+    pub(crate) above: Above,
     pub(crate) registry: Registry<PeerCore>,
     pub(crate) feed: Feed,
     /// Who waits for a peer to come; closed by the shutdown.
@@ -112,6 +125,7 @@ pub(crate) struct Hears {
     pub(crate) requests: bool,
     pub(crate) offers: bool,
     pub(crate) receipts: bool,
+    pub(crate) stop: bool,
 }
 
 impl Hears {
@@ -140,6 +154,8 @@ pub(crate) struct PeerCore {
     pub(crate) waits: Waits,
     pub(crate) doing: Doing,
     pub(crate) life: Life,
+    /// Whether its thread has been made.
+    pub(crate) start: Start,
 }
 
 impl PeerCore {
@@ -287,7 +303,8 @@ pub enum Stage {
     Ended,
 }
 
-/// `Open` → `Closing`, by whoever closes first → `Ended`, by its own thread, which then comes to its `ending`.
+/// `Open` → `Closing`, by whoever closes first → `Ended`, by its own thread, or by whoever carries out the end of a peer that
+/// has none; which then comes to its `ending`.
 pub(crate) struct Life {
     stage: AtomicU8,
     pub(crate) ending: Ending,
@@ -409,6 +426,11 @@ impl Verb {
             Verb::Exchange => hears.requests || hears.offers,
         }
     }
+
+    /// Whether it leaves something for a handler of this peer that nobody waits for.
+    pub(crate) fn leaves(&self, hears: Hears) -> bool {
+        hears.receipts && matches!(self, Verb::Offer(_) | Verb::Exchange)
+    }
 }
 
 impl Verb {
@@ -525,12 +547,21 @@ impl Drop for InCall {
     }
 }
 
-/// Makes this thread the peer's own.
-pub(crate) fn begin_running(peer: Arc<PeerCore>) {
-    RUNNING.with(|running| running.replace(Some(Running { peer, has_turn: false })));
+/// Until it is dropped, this thread is the peer's own; has what it was before.
+pub(crate) struct AsOwn(Option<Running>);
+
+/// Makes this thread the peer's own. It may be another's, in a handler that closes a peer without a thread.
+pub(crate) fn as_own(peer: Arc<PeerCore>) -> AsOwn {
+    AsOwn(replace_running(Some(Running { peer, has_turn: false })))
 }
 
-/// Makes this thread nobody's again.
-pub(crate) fn end_running() {
-    RUNNING.with(|running| running.replace(None));
+impl Drop for AsOwn {
+    fn drop(&mut self) {
+        replace_running(self.0.take());
+    }
+}
+
+/// Gives what was there. In a destructor that runs after those of this thread's own variables there is nothing to replace.
+fn replace_running(by: Option<Running>) -> Option<Running> {
+    RUNNING.try_with(|running| running.replace(by)).ok().flatten()
 }

@@ -61,6 +61,7 @@ mod shelf;
 mod shutdown;
 mod signals;
 mod snapshot;
+mod start;
 mod sync;
 mod system;
 mod timer;

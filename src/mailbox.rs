@@ -24,7 +24,8 @@ use crate::turn::{Cause, Phase, Wait};
 use crate::unwind::drop_user_data;
 
 pub(crate) struct Mailbox {
-    queue: (Sender<Letter>, Receiver<Letter>),
+    /// Made with the first letter: most peers never get one.
+    queue: OnceLock<(Sender<Letter>, Receiver<Letter>)>,
     room: Room,
     /// What the peer's thread has taken out and not begun.
     aside: Mutex<Option<Letter>>,
@@ -123,7 +124,7 @@ impl Mailbox {
     /// With `is_inbox` messages are for `receive`; otherwise they are for the peer's thread.
     pub(crate) fn new(messages_max: u64, bytes_max: u64, is_inbox: bool) -> Mailbox {
         Mailbox {
-            queue: unbounded(),
+            queue: OnceLock::new(),
             room: Room::new(messages_max, bytes_max),
             aside: Mutex::new(None),
             taken: AtomicU64::new(0),
@@ -198,7 +199,7 @@ impl Mailbox {
     /// Takes a letter out, for the peer's thread or for the one who closes, who then releases its room: under no lock, and
     /// when it is begun or buried, so that a mailbox is not drained before that.
     pub(crate) fn take(&self) -> Option<Letter> {
-        let letter = self.queue.1.try_recv().ok()?;
+        let letter = self.queue.get()?.1.try_recv().ok()?;
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some(letter)
     }
@@ -225,7 +226,7 @@ impl Mailbox {
 
     /// Nothing can be taken out now; something reserved may be about to come.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.1.is_empty()
+        self.queue.get().is_none_or(|(_, receiver)| receiver.is_empty())
     }
 
     /// Nothing is inside and nothing is about to come; for good, once it is closed.
@@ -317,12 +318,21 @@ impl Mailbox {
                 }
             }
         }
-        if self.queue.0.send(letter).is_err() {
+        if self.sender().send(letter).is_err() {
             unreachable!("the mailbox keeps its own receiving end");
         }
         // Also at an inbox: its thread waits for the last letters when the peer closes.
         self.bell.ring();
         true
+    }
+
+    fn sender(&self) -> &Sender<Letter> {
+        if let Some((sender, _)) = self.queue.get() {
+            return sender;
+        }
+        // Made outside of the place for it, where nobody waits for anybody.
+        let made = unbounded();
+        &self.queue.get_or_init(|| made).0
     }
 
     /// Gives room to the first senders in line and letters to the first receivers, until there is nobody to serve. One loop:
@@ -385,7 +395,7 @@ impl Mailbox {
     fn grant_letter(&self) -> bool {
         let (wait, letter) = {
             let mut receivers = self.receivers.lock();
-            if self.queue.1.is_empty() {
+            if self.is_empty() {
                 return false;
             }
             let Some(wait) = receivers.entries.pop_front() else {
@@ -490,7 +500,7 @@ pub(crate) struct Bell {
     asleep: AtomicBool,
     /// How often the thread has looked for work; changed by it alone.
     rounds: AtomicU64,
-    /// Set before anybody else can reach the peer.
+    /// Set when it is made: before it looks for work.
     thread: OnceLock<Thread>,
 }
 

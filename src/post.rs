@@ -14,6 +14,7 @@ use crate::mailbox::{IsClosed, NoRoom, Parcel, Waiting};
 use crate::message::{Ask, Letter, Message, Tell};
 use crate::name;
 use crate::resource::Resource;
+use crate::start;
 use crate::sync::{Arc, Ordering};
 use crate::turn::{Cause, Pair, Phase, Wait};
 use crate::waits::{Interrupt, Why, give_up};
@@ -83,6 +84,9 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
     caller.check_acting()?;
     name::check_kind(kind)?;
     let target = caller.system.find(to)?;
+    if target.hears.messages {
+        start::ensure(&target)?;
+    }
     // At a peer without on_message a message is finished when accepted, so there is nothing to count.
     let pair = target.hears.messages.then(|| caller.told.pair(target.id));
     let tell = Tell { from: Arc::clone(&caller.name), kind: kind.into(), body, pair };
@@ -126,6 +130,9 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, for
         Some(why) if form.deadline().is_now() => return Err(no_room(caller, &target, &why, size)),
         None if form.deadline().is_now() => return Err(Error::TimedOut),
         _ => {}
+    }
+    if target.hears.messages {
+        start::ensure(&target)?;
     }
     let ask = Arc::new(Ask::new(form.wait(&caller.system)?, Arc::clone(&caller.name), kind.into(), body));
     if target.hears.messages {
@@ -234,9 +241,11 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(
 
 /// After a letter may have been pushed: if the peer has closed, whoever did that may have looked before it lay there, and
 /// the peer's own thread may be long in a handler.
-pub(crate) fn bury_late(to: &PeerCore) {
+pub(crate) fn bury_late(to: &Arc<PeerCore>) {
     if to.mailbox.is_closed() {
         bury_all(to, &mut After::new());
+        // If it has no thread, whoever has had the last letter comes to its end.
+        (to.system.above.end)(to);
     }
 }
 

@@ -21,7 +21,10 @@ struct Kind {
     counts: &'static [usize],
 }
 
-const KINDS: &[Kind] = &[Kind { workload: "P9", options: SystemOptions::new, counts: &[100, 1_000, 10_000] }];
+const KINDS: &[Kind] = &[
+    Kind { workload: "P9", options: SystemOptions::new, counts: &[100, 1_000, 10_000] },
+    Kind { workload: "P10", options: || SystemOptions::new().lazy_threads(true), counts: &[10_000, 1_000_000] },
+];
 
 pub(crate) fn spawn_and_close(run: Run) -> Outcome<Rows> {
     let mut rows = Rows::default();
