@@ -60,7 +60,9 @@ pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
         after.release_body(unsent);
         after.release_call(call);
     }
-    for operation in peer.turn.close().into_iter().chain(peer.desk.close()) {
+    // Without handlers nothing comes to its desk, before or after.
+    let on_desk = if peer.hears.nothing() { Vec::new() } else { peer.desk.close() };
+    for operation in peer.turn.close().into_iter().chain(on_desk) {
         conclude(&operation, peer, Err(peer.peer_closed()), after);
         after.release_call(operation);
     }

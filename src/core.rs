@@ -21,11 +21,12 @@ use foldhash::fast::RandomState;
 
 use crate::arrivals::Arrivals;
 use crate::deadline::Deadline;
-use crate::desk::Desk;
+use crate::desk::{Desk, Note};
 use crate::doing::{Call, Doing};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
+use crate::first_use::FirstUse;
 use crate::mailbox::Mailbox;
 use crate::message::Ask;
 use crate::name;
@@ -145,14 +146,16 @@ pub(crate) struct PeerCore {
     pub(crate) shelf: Mutex<Shelf>,
     pub(crate) turn: Turn<Arc<Operation>>,
     pub(crate) mailbox: Mailbox,
-    pub(crate) desk: Desk<Arc<Operation>>,
+    /// Of use only where there are handlers.
+    pub(crate) desk: FirstUse<Desk<Arc<Operation>>>,
     /// What this peer has told others and is perhaps not finished, by their ids.
-    pub(crate) told: Told,
+    pub(crate) told: FirstUse<Told>,
     /// Asks that handlers have kept, or that were received, and that are perhaps not answered.
     pub(crate) kept: Kept,
     /// What a close of this peer ends: waits as this peer, and waits on its own thread.
     pub(crate) waits: Waits,
-    pub(crate) doing: Doing,
+    /// Of its thread.
+    pub(crate) doing: FirstUse<Doing>,
     pub(crate) life: Life,
     /// Whether its thread has been made.
     pub(crate) start: Start,
@@ -221,11 +224,43 @@ pub(crate) struct Told {
 
 const TOLD_LEN_TO_CLEAN: usize = 64;
 
-impl Told {
-    pub(crate) fn new() -> Told {
+impl Default for Told {
+    fn default() -> Told {
         Told { pairs: Mutex::default(), len: AtomicUsize::new(0) }
     }
+}
 
+/// Looking for work there makes no desk.
+impl FirstUse<Desk<Arc<Operation>>> {
+    pub(crate) fn has_work(&self) -> bool {
+        self.get().is_some_and(Desk::has_work)
+    }
+
+    pub(crate) fn notes_len(&self) -> usize {
+        self.get().map_or(0, Desk::notes_len)
+    }
+
+    pub(crate) fn take_note(&self) -> Option<Note> {
+        self.get()?.take_note()
+    }
+
+    pub(crate) fn take_operation(&self, is_due: impl FnOnce(u64) -> bool) -> Option<Arc<Operation>> {
+        self.get()?.take_operation(is_due)
+    }
+
+    pub(crate) fn finished(&self) -> Vec<Arc<Operation>> {
+        self.get().map_or_else(Vec::new, Desk::finished)
+    }
+}
+
+/// Of one that has told nobody anything nothing is made.
+impl FirstUse<Told> {
+    pub(crate) fn unfinished(&self, receiver: u64) -> Option<(Arc<Pair>, u64)> {
+        self.get()?.unfinished(receiver)
+    }
+}
+
+impl Told {
     pub(crate) fn pair(&self, receiver: u64) -> Arc<Pair> {
         let mut pairs = self.pairs.lock();
         if let Some(pair) = pairs.get(&receiver) {

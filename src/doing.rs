@@ -34,7 +34,8 @@ pub(crate) struct Call {
 
 type Whom = Box<dyn Fn() -> Option<Arc<str>> + Send>;
 
-/// What was read: each with how long it has been so.
+/// What was read: each with how long it has been so. Nothing of a peer that has no thread yet.
+#[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) handler: Option<(Handler, Duration)>,
     pub(crate) call: Option<SeenCall>,
@@ -48,11 +49,13 @@ pub(crate) struct SeenCall {
     pub(crate) since: Duration,
 }
 
-impl Doing {
-    pub(crate) fn new() -> Doing {
+impl Default for Doing {
+    fn default() -> Doing {
         Doing(Mutex::new(State { rests_since: Some(Instant::now()), ..State::default() }))
     }
+}
 
+impl Doing {
     /// Runs a handler.
     pub(crate) fn run<T>(&self, handler: Handler, run: impl FnOnce() -> T) -> T {
         self.0.lock().handler = Some((handler, Instant::now()));

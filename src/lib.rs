@@ -41,6 +41,7 @@ mod ending;
 mod error;
 mod event;
 mod feed;
+mod first_use;
 mod fork;
 mod key;
 mod mailbox;

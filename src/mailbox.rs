@@ -28,7 +28,7 @@ pub(crate) struct Mailbox {
     queue: OnceLock<(Sender<Letter>, Receiver<Letter>)>,
     room: Room,
     /// What the peer's thread has taken out and not begun.
-    aside: Mutex<Option<Letter>>,
+    aside: Mutex<Option<Box<Letter>>>,
     /// How many letters were taken out; with those inside, the number of the newest.
     taken: AtomicU64,
     /// Who waits for room; the count can be read without the lock.
@@ -236,11 +236,11 @@ impl Mailbox {
 
     /// Puts a letter aside that the peer's thread has taken and not begun: who closes finds it there.
     pub(crate) fn put_aside(&self, letter: Letter) {
-        *self.aside.lock() = Some(letter);
+        *self.aside.lock() = Some(Box::new(letter));
     }
 
     pub(crate) fn take_aside(&self) -> Option<Letter> {
-        self.aside.lock().take()
+        self.aside.lock().take().map(|letter| *letter)
     }
 
     /// Takes the next message for `receive`, or puts the wait in line: then `None`. Refused when closed. Who gets a message

@@ -119,6 +119,8 @@ fn make_now(peer: &Arc<PeerCore>) -> Result<()> {
 }
 
 fn make(peer: &Arc<PeerCore>) -> Result<()> {
+    // The thread has use for it at once, and its own memory is dearer.
+    peer.doing.make();
     let core = Arc::clone(peer);
     let builder = ThreadBuilder::new().name(format!("potluck:{}", peer.name));
     let run = peer.system.above.run;

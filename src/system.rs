@@ -7,14 +7,13 @@ use std::time::Duration;
 use crate::arrivals::Arrivals;
 use crate::call::{self, After, block};
 use crate::close;
-use crate::core::{Above, Begun, Form, Kept, Life, Limits, PeerCore, Stage, SystemCore, Told, in_call};
+use crate::core::{Above, Begun, Form, Kept, Life, Limits, PeerCore, Stage, SystemCore, in_call};
 use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
-use crate::desk::Desk;
-use crate::doing::Doing;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::Feed;
+use crate::first_use::FirstUse;
 use crate::fork;
 use crate::key::Key;
 use crate::mailbox::Mailbox;
@@ -150,11 +149,11 @@ impl PeerSystem {
                 options.mailbox_bytes_max.unwrap_or(limits.mailbox_bytes_max),
                 !hears.messages,
             ),
-            desk: Desk::new(),
-            told: Told::new(),
+            desk: FirstUse::new(),
+            told: FirstUse::new(),
             kept: Kept::new(),
             waits: Waits::new(),
-            doing: Doing::new(),
+            doing: FirstUse::new(),
             life: Life::new(),
             start: Start::new(options.handlers.boxed()),
         });

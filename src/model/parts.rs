@@ -33,7 +33,7 @@ fn tell() -> Letter {
 #[test]
 fn a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them() {
     loom::model(|| {
-        let (desk, pair) = (Arc::new(Desk::<Arc<Wait<()>>>::new()), Arc::new(Pair::default()));
+        let (desk, pair) = (Arc::new(Desk::<Arc<Wait<()>>>::default()), Arc::new(Pair::default()));
         pair.tell();
         let finisher = start({
             let (desk, pair) = (Arc::clone(&desk), Arc::clone(&pair));
