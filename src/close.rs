@@ -60,11 +60,12 @@ pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
         after.release_body(unsent);
         after.release_call(call);
     }
-    // Without handlers nothing comes to its desk, before or after.
-    let on_desk = if peer.hears.nothing() { Vec::new() } else { peer.desk.close() };
-    for operation in peer.turn.close().into_iter().chain(on_desk) {
-        conclude(&operation, peer, Err(peer.peer_closed()), after);
-        after.release_call(operation);
+    // Without handlers nothing waits for its turn or comes to its desk, before or after.
+    if !peer.hears.nothing() {
+        for operation in peer.turn.close().into_iter().chain(peer.desk.close()) {
+            conclude(&operation, peer, Err(peer.peer_closed()), after);
+            after.release_call(operation);
+        }
     }
     let (senders, receivers) = peer.mailbox.close();
     for waiting in senders {
@@ -105,9 +106,9 @@ pub(crate) fn wait_for(
     deadline: Deadline,
     joined: impl FnOnce(),
 ) -> Result<Ended> {
+    let mut wait = None;
     loop {
-        let wait = (!deadline.is_now()).then(|| Arc::new(Wait::new()));
-        match (ending.look(wait.as_ref()), wait) {
+        match (ending.look(wait.as_ref()), wait.take()) {
             (Look::Over, _) => return Ok(Ended::Yes),
             (Look::Join(thread), _) => {
                 // A panic of the thread itself has nowhere to go; handlers' panics were caught where they happened.
@@ -117,7 +118,8 @@ pub(crate) fn wait_for(
             }
             // It cannot join itself.
             (Look::Itself, _) => return Ok(Ended::Deferred),
-            (Look::Wait, None) => return Ok(Ended::StillRunning),
+            (Look::Wait, None) if deadline.is_now() => return Ok(Ended::StillRunning),
+            (Look::Wait, None) => wait = Some(Arc::new(Wait::new())),
             (Look::Wait, Some(wait)) => {
                 let whom = whom.cloned();
                 let _in_call = in_call(verb, None, move || whom.clone());
