@@ -58,6 +58,7 @@ demo: lib need-python
 
 test: lib $(VENV)/ready
 	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features capi
+	POTLUCK_TEST_LAZY=1 $(CARGO) test --features capi --test conformance
 	$(VENV)/bin/python -m pytest -q python/tests
 
 $(VENV)/ready: python/requirements-test.txt | need-python

@@ -374,7 +374,10 @@ typedef struct potluck_system_options_t {
    */
   uint64_t dead_letters_max;
   /**
-   * 1: peers start their thread when there is first something to run. This build cannot: UNSUPPORTED unless 0.
+   * 1: a peer's thread is made when there is first something to run on it, a callback; 0: at spawn. So peers that only share and request
+   * are cheap. If no thread can be made then, the tell, ask, request, offer or exchange that needed it answers
+   * LIMIT_REACHED, and so does the close of a peer with an on_stop; nothing has happened. A peer that never had a thread
+   * ends on the thread that closes it, where its `drop` runs.
    */
   uint32_t lazy_threads;
   /**
@@ -823,7 +826,8 @@ potluck_status_t potluck_system_open(const char *name,
  * `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
  * goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
  * and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
- * meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
+ * meanwhile), LIMIT_REACHED (lazy_threads: all have ended but for those whose on_stop finds no thread; call again), INVALID_HANDLE,
+ * INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
  */
 potluck_status_t potluck_system_shutdown(struct potluck_system_t system,
                                          int64_t timeout_ms,
@@ -946,7 +950,8 @@ potluck_status_t potluck_peer_spawn(struct potluck_system_t system,
  *
  * OK: no callback runs or will run, user_data has been dropped, the name is free. DEFERRED: called from the peer's own
  * callback; it happens when that returns. STILL_RUNNING: the deadline passed, the end goes on, call again to wait on.
- * CLOSED (in a callback whose own peer is closed meanwhile), INVALID_HANDLE, INVALID_ARGUMENT.
+ * CLOSED (in a callback whose own peer is closed meanwhile), LIMIT_REACHED (lazy_threads, for on_stop; it is as open as before), INVALID_HANDLE,
+ * INVALID_ARGUMENT.
  */
 potluck_status_t potluck_peer_close(struct potluck_peer_t peer,
                                     int64_t timeout_ms);

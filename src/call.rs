@@ -35,6 +35,7 @@ use crate::name;
 use crate::random;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
+use crate::start;
 use crate::sync::{Arc, Mutex};
 use crate::turn::{Cause, Entered, Wait};
 use crate::unwind::drop_user_data;
@@ -386,12 +387,29 @@ fn carry_at_once(
     if !must_wait && has_turn(target) {
         return commit_unseen(caller, target, verb, name, after);
     }
-    if must_wait || !target.turn.try_take() {
+    if must_wait {
+        return None;
+    }
+    if verb.leaves(target.hears)
+        && let Err(error) = start::ensure(target)
+    {
+        return Some(Err(error));
+    }
+    if !target.turn.try_take() {
         return None;
     }
     let result = commit_unseen(caller, target, verb, name, after);
-    target.turn.free(&mut |operation| perform(operation, target, after));
+    free_taken(target, after);
     result
+}
+
+/// Frees a turn that was taken for an operation.
+fn free_taken(target: &Arc<PeerCore>, after: &mut After) {
+    target.turn.free(&mut |operation| perform(operation, target, after));
+    // Handed on to a thread that is not there, and cannot be made: then nobody else would go on with it.
+    while target.turn.is_handed() && !start::wake(target) {
+        target.turn.go_on(&mut |operation| perform(operation, target, after));
+    }
 }
 
 /// Commits what no handler has seen and nobody can give up.
@@ -474,6 +492,11 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
             Waits::Over(_) => {}
         }
     }
+    if (operation.verb.needs(target.hears) || operation.verb.leaves(target.hears))
+        && let Err(error) = start::ensure(&target)
+    {
+        return conclude(operation, &target, Err(error), after);
+    }
     if operation.verb.needs(target.hears) {
         if let Err(ring) = operation.wait.link(&target.place(), || false) {
             return conclude(operation, &target, Err(ring), after);
@@ -492,7 +515,7 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
     match target.turn.enter(Arc::clone(operation)) {
         Entered::Taken(operation) => {
             perform(operation, &target, after);
-            target.turn.free(&mut |operation| perform(operation, &target, after));
+            free_taken(&target, after);
         }
         Entered::InLine => leave_if_ended(operation),
         Entered::Closed(_) => conclude(operation, &target, Err(target.peer_closed()), after),
@@ -570,6 +593,7 @@ fn moves_on(error: &Error) -> bool {
             | Error::Refused { .. }
             | Error::HandlerFailed { .. }
             | Error::Deadlock { .. }
+            | Error::LimitReached(_)
     )
 }
 

@@ -44,8 +44,8 @@ pub(crate) enum Waits<O> {
     Closed(O),
 }
 
-impl<O: Clone> Desk<O> {
-    pub(crate) fn new() -> Desk<O> {
+impl<O> Default for Desk<O> {
+    fn default() -> Desk<O> {
         let papers = Papers {
             closed: false,
             awaiting: Vec::new(),
@@ -55,7 +55,9 @@ impl<O: Clone> Desk<O> {
         };
         Desk { papers: Mutex::new(papers), awaiting_len: AtomicUsize::new(0), work_len: AtomicUsize::new(0) }
     }
+}
 
+impl<O: Clone> Desk<O> {
     /// Registers a call until `told` messages of the pair are finished; then looks again.
     pub(crate) fn await_finish(&self, pair: Arc<Pair>, told: u64, call: O) -> Waits<O> {
         let mut papers = self.papers.lock();

@@ -71,7 +71,8 @@ pub(crate) struct Call {
 
 type Whom = Box<dyn Fn() -> Option<Arc<str>> + Send>;
 
-/// What was read: each with how long it has been so.
+/// What was read: each with how long it has been so. Nothing of a peer that has no thread yet.
+#[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) handler: Option<SeenHandler>,
     pub(crate) call: Option<SeenCall>,
@@ -91,8 +92,8 @@ pub(crate) struct SeenCall {
     pub(crate) since: Duration,
 }
 
-impl Doing {
-    pub(crate) fn new() -> Doing {
+impl Default for Doing {
+    fn default() -> Doing {
         Doing {
             texts: Mutex::default(),
             label: AtomicUsize::new(0),
@@ -101,7 +102,9 @@ impl Doing {
             rests_since: AtomicU64::new(clock::cheap_ns()),
         }
     }
+}
 
+impl Doing {
     /// The handler that `run` runs next, and what it is about.
     pub(crate) fn handles(&self, name: &'static str, about: About) {
         self.write(0, name, about);

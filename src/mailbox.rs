@@ -27,10 +27,11 @@ use crate::turn::{Cause, Phase, Wait};
 use crate::unwind::drop_user_data;
 
 pub(crate) struct Mailbox {
-    queue: (Sender<Letter>, Receiver<Letter>),
+    /// Made with the first letter: most peers never get one.
+    queue: OnceLock<(Sender<Letter>, Receiver<Letter>)>,
     room: Room,
     /// What the peer's thread has taken out and not begun.
-    aside: Mutex<Option<Letter>>,
+    aside: Mutex<Option<Box<Letter>>>,
     /// How many letters were taken out to be begun, by one thread at a time; with those inside, the number of the newest.
     taken: AtomicU64,
     /// How many were taken out to be buried.
@@ -128,7 +129,7 @@ impl Mailbox {
     /// With `is_inbox` messages are for `receive`; otherwise they are for the peer's thread.
     pub(crate) fn new(messages_max: u64, bytes_max: u64, is_inbox: bool) -> Mailbox {
         Mailbox {
-            queue: unbounded(),
+            queue: OnceLock::new(),
             room: Room::new(messages_max, bytes_max),
             aside: Mutex::new(None),
             taken: AtomicU64::new(0),
@@ -205,7 +206,7 @@ impl Mailbox {
     /// Takes a letter out, on the peer's thread or under the lock of the receivers. Who gets it releases its room: under no lock,
     /// and when it is begun or buried, so that a mailbox is not drained before that.
     pub(crate) fn take(&self) -> Option<Letter> {
-        let letter = self.queue.1.try_recv().ok()?;
+        let letter = self.queue.get()?.1.try_recv().ok()?;
         // Only one at a time takes letters here.
         self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         Some(letter)
@@ -213,11 +214,11 @@ impl Mailbox {
 
     /// Takes a letter out of a closed mailbox, by anybody; as `take`.
     pub(crate) fn take_to_bury(&self) -> Option<Letter> {
-        let aside = self.aside.lock().take();
+        let aside = self.take_aside();
         if aside.is_some() {
             return aside;
         }
-        let letter = self.queue.1.try_recv().ok()?;
+        let letter = self.queue.get()?.1.try_recv().ok()?;
         self.buried.fetch_add(1, Ordering::Relaxed);
         Some(letter)
     }
@@ -244,7 +245,7 @@ impl Mailbox {
 
     /// Nothing can be taken out now; something reserved may be about to come.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.1.is_empty()
+        self.queue.get().is_none_or(|(_, receiver)| receiver.is_empty())
     }
 
     /// Nothing is inside and nothing is about to come; for good, once it is closed.
@@ -254,11 +255,11 @@ impl Mailbox {
 
     /// Puts a letter aside that the peer's thread has taken and not begun: who closes finds it there.
     pub(crate) fn put_aside(&self, letter: Letter) {
-        *self.aside.lock() = Some(letter);
+        *self.aside.lock() = Some(Box::new(letter));
     }
 
     pub(crate) fn take_aside(&self) -> Option<Letter> {
-        self.aside.lock().take()
+        self.aside.lock().take().map(|letter| *letter)
     }
 
     /// Takes the next message for `receive`, or puts the wait in line: then `None`. Refused when closed. Who gets a message
@@ -336,12 +337,21 @@ impl Mailbox {
                 }
             }
         }
-        if self.queue.0.send(letter).is_err() {
+        if self.sender().send(letter).is_err() {
             unreachable!("the mailbox keeps its own receiving end");
         }
         // Also at an inbox: its thread waits for the last letters when the peer closes.
         self.bell.ring();
         true
+    }
+
+    fn sender(&self) -> &Sender<Letter> {
+        if let Some((sender, _)) = self.queue.get() {
+            return sender;
+        }
+        // Made outside of the place for it, where nobody waits for anybody.
+        let made = unbounded();
+        &self.queue.get_or_init(|| made).0
     }
 
     /// Gives room to the first senders in line and letters to the first receivers, until there is nobody to serve. One loop:
@@ -404,7 +414,7 @@ impl Mailbox {
     fn grant_letter(&self) -> bool {
         let (wait, letter) = {
             let mut receivers = self.receivers.lock();
-            if self.queue.1.is_empty() {
+            if self.is_empty() {
                 return false;
             }
             let Some(wait) = receivers.entries.pop_front() else {
@@ -518,7 +528,7 @@ pub(crate) struct Bell {
     state: AtomicU8,
     /// How often the thread has looked for work; changed by it alone.
     rounds: AtomicU64,
-    /// Set before anybody else can reach the peer.
+    /// Set when it is made: before it looks for work.
     thread: OnceLock<Thread>,
 }
 

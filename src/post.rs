@@ -14,6 +14,7 @@ use crate::mailbox::{IsClosed, NoRoom, Parcel, Waiting};
 use crate::message::{Ask, Label, Letter, Message, Tell};
 use crate::name;
 use crate::resource::Resource;
+use crate::start;
 use crate::sync::{Arc, Ordering};
 use crate::turn::{Cause, Phase, Wait};
 use crate::waits::{Interrupt, Why, give_up};
@@ -86,7 +87,9 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
         Err(error) => return name::check_kind(kind).and(Err(error)),
     };
     let label = if target.hears.messages {
-        caller.told.label(&caller.name, target.id, kind, name::check_kind)?
+        let label = caller.told.label(&caller.name, target.id, kind, name::check_kind)?;
+        start::ensure(&target)?;
+        label
     } else {
         name::check_kind(kind)?;
         // A message is finished when accepted, so there is nothing to count.
@@ -133,6 +136,9 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, for
         Some(why) if form.deadline().is_now() => return Err(no_room(caller, &target, &why, size)),
         None if form.deadline().is_now() => return Err(Error::TimedOut),
         _ => {}
+    }
+    if target.hears.messages {
+        start::ensure(&target)?;
     }
     let ask = Arc::new(Ask::new(
         form.wait(&caller.system)?,
@@ -245,9 +251,11 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<M
 
 /// After a letter may have been pushed: if the peer has closed, whoever did that may have looked before it lay there, and
 /// the peer's own thread may be long in a handler.
-pub(crate) fn bury_late(to: &PeerCore) {
+pub(crate) fn bury_late(to: &Arc<PeerCore>) {
     if to.mailbox.is_closed() {
         bury_all(to, &mut After::new());
+        // If it has no thread, whoever has had the last letter comes to its end.
+        (to.system.above.end)(to);
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) struct Turn<W> {
     granted: AtomicBool,
     /// Set with the turn held: the owner is to go on freeing it.
     handed: AtomicBool,
-    /// The peer's own thread; set before anybody else can reach the peer.
+    /// The peer's own thread; until there is one, whoever hands the turn on sees to that.
     owner: OnceLock<Thread>,
     line: Mutex<Line<W>>,
 }
@@ -113,7 +113,7 @@ impl<W> Turn<W> {
         }
     }
 
-    /// Names the peer's own thread; once, before anybody else can reach the peer.
+    /// Names the peer's own thread, when it is made.
     pub(crate) fn own(&self, thread: Thread) {
         self.owner.get_or_init(|| thread);
     }
@@ -223,7 +223,8 @@ impl<W> Turn<W> {
         self.handed.load(Ordering::SeqCst)
     }
 
-    fn unpark_owner(&self) {
+    /// After the turn was handed on.
+    pub(crate) fn unpark_owner(&self) {
         if let Some(owner) = self.owner.get() {
             owner.unpark();
         }

@@ -9,7 +9,7 @@
 
 use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
 use crate::close::{self, joined, shut};
-use crate::core::{Operation, PeerCore, Stage, Verb, begin_running, end_running};
+use crate::core::{Operation, PeerCore, Stage, Verb, as_own};
 use crate::deadline::Deadline;
 use crate::doing::{About, Doing};
 use crate::error::Error;
@@ -19,20 +19,35 @@ use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
 use crate::post::{bury, bury_all, bury_late, end_kept, keep, open};
 use crate::shutdown;
-use crate::sync::{Arc, Mutex, Ordering};
+use crate::sync::{Arc, Ordering};
 use crate::unwind::{caught, drop_user_data};
 
 /// All that the peer's own thread does.
-pub(crate) fn run(core: Arc<PeerCore>, handlers: Arc<Mutex<Handlers>>) {
-    begin_running(Arc::clone(&core));
-    let handlers = std::mem::take(&mut *handlers.lock());
+pub(crate) fn run(core: Arc<PeerCore>) {
+    let _own = as_own(Arc::clone(&core));
+    let handlers = handlers_of(&core);
     let mut worker = Worker { peer: Peer::new(Arc::clone(&core)), core, handlers };
     let core = Arc::clone(&worker.core);
     while core.life.stage() == Stage::Open {
         worker.round(&core);
     }
     worker.end();
-    end_running();
+}
+
+/// The end of a peer that has no thread and never will have, once its mailbox is drained: by whoever closes it or, if letters
+/// were still in somebody's hands then, by whoever has had the last of them. Its on_stop, if it had one, would have had a thread.
+pub(crate) fn end_without_thread(core: &Arc<PeerCore>) {
+    if !core.start.is_without() || !core.mailbox.is_drained() || !core.start.end() {
+        return;
+    }
+    // What users' destructors may do here, they may do as on the peer's own thread.
+    let _own = as_own(Arc::clone(core));
+    leave(core, handlers_of(core));
+    core.life.ending.joined();
+}
+
+fn handlers_of(core: &PeerCore) -> Handlers {
+    core.start.take_handlers().and_then(|handlers| handlers.downcast().ok()).map_or_else(Handlers::default, |it| *it)
 }
 
 struct Worker {
@@ -273,7 +288,8 @@ impl Worker {
         if self.core.system.limits.close_on_handler_failure {
             // What failed is told its failure, not the close that comes of it.
             self.core.desk.put_down().into_iter().for_each(|operation| after.release_call(operation));
-            close::begin(&self.core, after);
+            // It has a thread, this one: it cannot fail.
+            let _ = close::begin(&self.core, after);
         }
         Error::HandlerFailed { peer: self.core.name.to_string(), text }
     }
@@ -306,38 +322,44 @@ impl Worker {
                 }
             }
         });
-        // on_stop was the last that could answer what has been kept.
-        end_kept(&self.core);
         drop(after);
-        let Handlers { on_message, on_request, on_offer, on_received, on_stop } = std::mem::take(&mut self.handlers);
-        // One by one: a destructor that panics ends there.
-        drop_user_data(on_message);
-        drop_user_data(on_request);
-        drop_user_data(on_offer);
-        drop_user_data(on_received);
-        drop_user_data(on_stop);
-        clear_shelf(&core);
-        let mut after = After::new();
         core.system.unjoined.lock().insert(core.id, Arc::clone(&core));
-        {
-            let mut feed = core.system.feed.lock();
-            core.system.registry.remove(core.id, &core.name);
-            feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
-            if core.system.check_open().is_err() && core.system.registry.len() == 0 {
-                feed.close(&mut after.heard);
-                // No call is under way any more, and nobody may come to say so.
-                core.system.timer.close();
-            }
-        }
-        drop(after);
-        core.life.step(Stage::Closing, Stage::Ended);
-        shutdown::left(&core);
+        leave(&core, std::mem::take(&mut self.handlers));
         core.life.ending.end();
         // Nobody is left to join this thread. If somebody has the handle all the same, he joins it.
         if core.system.is_abandoned.load(Ordering::SeqCst) && core.life.ending.detach() {
             joined(&core);
         }
     }
+}
+
+/// The last steps, after the last handler: the senders of what has been kept, the user's data, the lists, the waiters.
+fn leave(core: &Arc<PeerCore>, handlers: Handlers) {
+    // on_stop was the last that could answer.
+    end_kept(core);
+    let Handlers { on_message, on_request, on_offer, on_received, on_stop } = handlers;
+    // One by one: a destructor that panics ends there.
+    drop_user_data(on_message);
+    drop_user_data(on_request);
+    drop_user_data(on_offer);
+    drop_user_data(on_received);
+    drop_user_data(on_stop);
+    clear_shelf(core);
+    let mut after = After::new();
+    {
+        let mut feed = core.system.feed.lock();
+        core.system.registry.remove(core.id, &core.name);
+        feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
+        if core.system.check_open().is_err() && core.system.registry.len() == 0 {
+            feed.close(&mut after.heard);
+            // No call is under way any more, and nobody may come to say so.
+            core.system.timer.close();
+        }
+        // Under the lock, which a shutdown takes last: after it, all have ended.
+        core.life.step(Stage::Closing, Stage::Ended);
+    }
+    drop(after);
+    shutdown::left(core);
 }
 
 fn clear_shelf(core: &PeerCore) {

@@ -129,8 +129,8 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
                 instructions::make_calls(what, calls.parse()?)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            ["--resident", what, count] => {
-                println!("{}", peers::resident(what, count.parse()?)?);
+            ["--resident", workload, which, count] => {
+                println!("{}", peers::resident(workload, which, count.parse()?)?);
                 return Ok(ExitCode::SUCCESS);
             }
             _ => return Err(format!("what is {:?}?", rest[0]).into()),

@@ -139,7 +139,8 @@ pub unsafe extern "C" fn potluck_peer_spawn(
 ///
 /// OK: no callback runs or will run, user_data has been dropped, the name is free. DEFERRED: called from the peer's own
 /// callback; it happens when that returns. STILL_RUNNING: the deadline passed, the end goes on, call again to wait on.
-/// CLOSED (in a callback whose own peer is closed meanwhile), INVALID_HANDLE, INVALID_ARGUMENT.
+/// CLOSED (in a callback whose own peer is closed meanwhile), LIMIT_REACHED (lazy_threads, for on_stop; it is as open as before), INVALID_HANDLE,
+/// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_peer_close(peer: potluck_peer_t, timeout_ms: i64) -> potluck_status_t {
     guard_outcome(|| {

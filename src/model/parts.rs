@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::mailbox::{Mailbox, Parcel, Waiting};
 use crate::message::{Label, Letter, Tell};
 use crate::spin;
+use crate::start::Start;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, JoinHandle, Ordering, ThreadBuilder, current_thread, set_cores};
 use crate::timer::Timer;
 use crate::turn::{Cause, Entered, Pair, Turn, Wait};
@@ -34,7 +35,7 @@ fn tell() -> Letter {
 #[test]
 fn a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them() {
     loom::model(|| {
-        let (desk, pair) = (Arc::new(Desk::<Arc<Wait<()>>>::new()), Arc::new(Pair::default()));
+        let (desk, pair) = (Arc::new(Desk::<Arc<Wait<()>>>::default()), Arc::new(Pair::default()));
         pair.tell();
         let finisher = start({
             let (desk, pair) = (Arc::clone(&desk), Arc::clone(&pair));
@@ -267,6 +268,27 @@ fn a_wait_is_ended_by_one_and_wakes_its_thread() {
         let result = wait.block(Deadline::Never, || (), || false).unwrap();
         let ended: Vec<usize> = enders.into_iter().filter_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(ended, [result]);
+    });
+}
+
+#[test]
+fn an_end_without_a_thread_waits_for_the_last_letter_and_comes_once() {
+    loom::model(|| {
+        let (mailbox, start_of) = (Arc::new(Mailbox::new(1, 1, true)), Arc::new(Start::new(None)));
+        assert!(mailbox.try_send(tell()).is_ok());
+        let letter = mailbox.take().unwrap();
+        let end = |mailbox: &Mailbox, start_of: &Start| start_of.is_without() && mailbox.is_drained() && start_of.end();
+        let receiver = start({
+            let (mailbox, start_of) = (Arc::clone(&mailbox), Arc::clone(&start_of));
+            move || {
+                mailbox.release(letter.size());
+                end(&mailbox, &start_of)
+            }
+        });
+        mailbox.close();
+        start_of.go_without();
+        let ends = [end(&mailbox, &start_of), receiver.join().unwrap()];
+        assert_eq!(ends.iter().filter(|ended| **ended).count(), 1);
     });
 }
 

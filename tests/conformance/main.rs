@@ -61,6 +61,9 @@ mod close {
     mod shutdown;
 }
 
+// Threads that are made when there is first something to run on them.
+mod on_demand;
+
 mod limits {
     mod room;
     mod shelves;

@@ -511,6 +511,72 @@ MUTATIONS = [
         "work_that_enters_the_line_is_done_by_whoever_frees_the_turn",
         [("src/turn.rs", "self.word.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Relaxed)", "self.word.compare_exchange(HELD, FREE, Ordering::Relaxed, Ordering::Relaxed)")],
     ),
+    # Threads on demand.
+    Mutation(
+        "two_starters",
+        "who has waited for another to make the thread does not look again, and makes a second one",
+        "shuttle",
+        "of_two_that_need_the_first_thread_one_makes_it",
+        [("src/start.rs", "    if peer.start.is_open() {\n        make(peer)?;", "    if peer.start.is_open() || true {\n        make(peer)?;")],
+    ),
+    Mutation(
+        "close_beside_a_start",
+        "a close gives the thread up while somebody else is making it",
+        "shuttle",
+        "a_peer_that_is_closed_as_its_thread_is_needed_ends_once_and_loses_nothing",
+        [("src/start.rs", "            let _starting = self.handlers.lock();\n            let _ = self.step(OPEN, WITHOUT);", "            let _ = self.step(OPEN, WITHOUT);")],
+    ),
+    Mutation(
+        "without_before_all_is_shut",
+        "a close gives the thread up before nothing can be left for it any more",
+        "shuttle",
+        "a_peer_that_is_closed_as_its_thread_is_needed_ends_once_and_loses_nothing",
+        [
+            (
+                "src/close.rs",
+                "        shut(peer, after);\n        peer.mailbox.bell().ring();\n        peer.start.go_without();",
+                "        peer.start.go_without();\n        shut(peer, after);\n        peer.mailbox.bell().ring();",
+            )
+        ],
+    ),
+    Mutation(
+        "left_before_the_thread",
+        "an offer leaves something for on_received though there is no thread",
+        "shuttle",
+        "a_peer_that_is_closed_as_its_thread_is_needed_ends_once_and_loses_nothing",
+        [
+            ("src/call.rs", "    if verb.leaves(target.hears)\n        && let", "    if false\n        && let"),
+            ("src/call.rs", "(operation.verb.needs(target.hears) || operation.verb.leaves(target.hears))\n        && let", "operation.verb.needs(target.hears)\n        && let"),
+        ],
+    ),
+    Mutation(
+        "last_letter_ends_nothing",
+        "who has had the last letter of a closed inbox does not look whether the end is his to carry out",
+        "shuttle",
+        "an_inbox_without_a_thread_ends_when_the_last_letter_is_out_of_hands",
+        [("src/post.rs", "        (to.system.above.end)(to);\n", "")],
+    ),
+    Mutation(
+        "end_before_the_last_letter",
+        "the end of a peer without a thread does not wait for letters in other hands",
+        "shuttle",
+        "an_inbox_without_a_thread_ends_when_the_last_letter_is_out_of_hands",
+        [("src/worker.rs", "!core.start.is_without() || !core.mailbox.is_drained() || !core.start.end()", "!core.start.is_without() || !core.start.end()")],
+    ),
+    Mutation(
+        "shutdown_ends_no_unstarted_peer",
+        "a shutdown from a handler only begins the close of peers that have no thread",
+        "shuttle",
+        "a_shutdown_from_a_handler_ends_peers_without_a_thread",
+        [("src/shutdown.rs", "    peers.iter().for_each(close::end_without_thread);\n", "")],
+    ),
+    Mutation(
+        "end_without_fence",
+        "who has set that there will be no thread, and who has had the last letter, look without a fence",
+        "loom",
+        "an_end_without_a_thread_waits_for_the_last_letter_and_comes_once",
+        [("src/start.rs", "        fence(Ordering::SeqCst);\n        self.stage.load(Ordering::SeqCst) == WITHOUT", "        self.stage.load(Ordering::SeqCst) == WITHOUT")],
+    ),
     Mutation(
         "take_relaxed",
         "a turn is taken without Acquire",
