@@ -52,9 +52,12 @@
 //! and the links, change together, under the lock of the ring.
 
 use std::collections::VecDeque;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::readiness::Readiness;
 use crate::ring::{self, Links, Place};
 use crate::sync::{
     Arc, AtomicBool, AtomicU8, AtomicU64, Mutex, OnceLock, Ordering, Thread, current_thread, park, park_timeout,
@@ -345,6 +348,7 @@ struct Listeners {
     /// The peer whose handler the call waits for now.
     waits_for: Option<Place>,
     waits: Vec<Arc<Wait<()>>>,
+    readiness: Readiness,
 }
 
 impl<T> Wait<T> {
@@ -360,7 +364,11 @@ impl<T> Wait<T> {
 
     /// A wait of a call that was started: of whoever [`listen`](Wait::listen)s.
     pub(crate) fn of_started() -> Wait<T> {
-        Wait::of(Waiter::Listeners(Mutex::new(Listeners { waits_for: None, waits: Vec::new() })))
+        Wait::of(Waiter::Listeners(Mutex::new(Listeners {
+            waits_for: None,
+            waits: Vec::new(),
+            readiness: Readiness::default(),
+        })))
     }
 
     fn of(waiter: Waiter) -> Wait<T> {
@@ -488,7 +496,11 @@ impl<T> Wait<T> {
         match &self.waiter {
             Waiter::Thread { thread, .. } => thread.unpark(),
             Waiter::Listeners(listeners) => {
-                let waits = std::mem::take(&mut listeners.lock().waits);
+                let waits = {
+                    let mut listeners = listeners.lock();
+                    listeners.readiness.set(true);
+                    std::mem::take(&mut listeners.waits)
+                };
                 for wait in waits {
                     wait.end(Cause::Answered, Ok(()));
                 }
@@ -569,6 +581,17 @@ impl<T: Clone> Wait<T> {
         }
         listeners.waits.push(Arc::clone(wait));
         Ok(())
+    }
+
+    /// A descriptor that is readable once it is done.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Result<OwnedFd> {
+        let Waiter::Listeners(listeners) = &self.waiter else {
+            return Err(Error::Internal("this call was not started".to_owned()));
+        };
+        let mut listeners = listeners.lock();
+        listeners.readiness.set(self.is_done());
+        listeners.readiness.descriptor()
     }
 
     /// Takes out a wait that has ended before the call.
