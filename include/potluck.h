@@ -922,6 +922,16 @@ potluck_status_t potluck_events_next(struct potluck_events_t events,
                                      struct potluck_event_t *out_event);
 
 /**
+ * A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_events_next` would return at once, and for
+ * good once the reader is closed, or the system has ended and all is read. Another thread may take the event meanwhile. Only to be
+ * waited for: who reads from it takes the sign away from all. Does not block. `*out_fd` is -1 after a failure.
+ *
+ * OK, CLOSED (the reader is closed), LIMIT_REACHED (descriptors), INVALID_HANDLE.
+ */
+potluck_status_t potluck_events_fd(struct potluck_events_t events,
+                                   int *out_fd);
+
+/**
  * Ends a reader for all; who waits in `potluck_events_next` gets CLOSED. Does not block. Closing it again is OK.
  *
  * OK, INVALID_HANDLE.
@@ -1106,6 +1116,16 @@ potluck_status_t potluck_peer_ask(struct potluck_peer_t peer,
                                   struct potluck_resource_t *out_reply);
 
 /**
+ * A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_peer_receive` would return at once, and for
+ * good once the peer is closed. Another thread may take the message meanwhile. Only to be waited for: who reads from it takes the
+ * sign away from all. Does not block. `*out_fd` is -1 after a failure.
+ *
+ * OK, CLOSED, INVALID_ARGUMENT (the peer has an on_message), LIMIT_REACHED (descriptors), INVALID_HANDLE.
+ */
+potluck_status_t potluck_peer_fd(struct potluck_peer_t peer,
+                                 int *out_fd);
+
+/**
  * The next message to a peer without on_message, waiting for it up to `timeout_ms`. Several threads may wait; they are served in
  * order. Answer it with `potluck_message_reply` if somebody asks; release `*out_message` with `potluck_message_release`.
  *
@@ -1141,6 +1161,15 @@ potluck_status_t potluck_peer_start(struct potluck_peer_t peer,
 potluck_status_t potluck_pending_wait(struct potluck_pending_t pending,
                                       int64_t timeout_ms,
                                       struct potluck_resource_t *out_result);
+
+/**
+ * A descriptor for poll, select or epoll, of the caller's own to close: readable once `potluck_pending_wait` would return at once, and then
+ * for good. Only to be waited for. Does not block. `*out_fd` is -1 after a failure.
+ *
+ * OK, LIMIT_REACHED (descriptors), INVALID_HANDLE.
+ */
+potluck_status_t potluck_pending_fd(struct potluck_pending_t pending,
+                                    int *out_fd);
 
 /**
  * Releases a call. If it is not done, it is given up: it has then not taken effect and never will, but the callback of an ask may have

@@ -55,6 +55,7 @@ mod post;
 mod quiet;
 mod random;
 mod reader;
+mod readiness;
 mod registry;
 mod resource;
 mod ring;

@@ -12,16 +12,20 @@
 //! Waiting is register then re-check, freeing is free then look, with a SeqCst fence on each side.
 
 use std::collections::VecDeque;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 
 use crate::deadline::Deadline;
+use crate::error;
 use crate::message::{Ask, Letter, Tell};
+use crate::readiness::Readiness;
 use crate::resource::Resource;
 use crate::spin::{self, Habit, Way};
 use crate::sync::queue::{Receiver, Sender, unbounded};
 use crate::sync::{
-    Arc, AtomicU8, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, change_before_load, fence,
+    Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, change_before_load, fence,
 };
 use crate::turn::{Cause, Phase, Wait};
 use crate::unwind::drop_user_data;
@@ -42,6 +46,9 @@ pub(crate) struct Mailbox {
     /// Who waits for a message, at a peer without on_message; every taker there holds the lock.
     receivers: Mutex<Line<Arc<Wait<Letter>>>>,
     receivers_len: AtomicUsize,
+    /// Whether `receive` would return at once. Nobody looks until somebody has asked for a descriptor.
+    readiness: Mutex<Readiness>,
+    is_polled: AtomicBool,
     is_inbox: bool,
     bell: Bell,
 }
@@ -138,6 +145,8 @@ impl Mailbox {
             senders_len: AtomicUsize::new(0),
             receivers: Line::new(),
             receivers_len: AtomicUsize::new(0),
+            readiness: Mutex::default(),
+            is_polled: AtomicBool::new(false),
             is_inbox,
             bell: Bell::new(),
         }
@@ -209,6 +218,7 @@ impl Mailbox {
         let letter = self.queue.get()?.1.try_recv().ok()?;
         // Only one at a time takes letters here.
         self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.look();
         Some(letter)
     }
 
@@ -290,6 +300,26 @@ impl Mailbox {
         self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
     }
 
+    /// A descriptor that is readable whenever `receive` would return at once.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> error::Result<OwnedFd> {
+        self.is_polled.store(true, Ordering::SeqCst);
+        self.look();
+        self.readiness.lock().descriptor()
+    }
+
+    /// After each change of an inbox: says what is so now. Whoever changes it next looks after that, so what is said last is true.
+    fn look(&self) {
+        if !self.is_inbox {
+            return;
+        }
+        fence(Ordering::SeqCst);
+        if self.is_polled.load(Ordering::Relaxed) {
+            let mut readiness = self.readiness.lock();
+            readiness.set(self.is_closed() || !self.is_empty());
+        }
+    }
+
     /// It admits nothing more. Looked at by whoever has pushed a letter in room that he had before.
     pub(crate) fn is_closed(&self) -> bool {
         self.room.is_closed()
@@ -305,6 +335,7 @@ impl Mailbox {
         self.receivers_len.store(0, Ordering::SeqCst);
         // Last of all: whoever finds it closed may take letters without the receivers' lock.
         self.room.close();
+        self.look();
         fence(Ordering::SeqCst);
         (std::mem::take(&mut senders.entries), std::mem::take(&mut receivers.entries))
     }
@@ -340,6 +371,7 @@ impl Mailbox {
         if self.sender().send(letter).is_err() {
             unreachable!("the mailbox keeps its own receiving end");
         }
+        self.look();
         // Also at an inbox: its thread waits for the last letters when the peer closes.
         self.bell.ring();
         true

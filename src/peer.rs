@@ -1,6 +1,8 @@
 //! The handle of a peer, and what a peer is spawned with.
 
 use std::fmt;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -274,6 +276,19 @@ impl Peer {
     pub fn start(&self, call: Call<'_>, timeout: Duration) -> Result<Pending> {
         fork::check()?;
         pending::start(&self.core, call, Form::Started(Deadline::after(timeout)))
+    }
+
+    /// A descriptor for a poll loop, of the caller's own: readable whenever [`receive`](Peer::receive) would return at once, and for good
+    /// once the peer is closed. Another thread may take the message meanwhile. Only to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]; [`Error::InvalidArgument`] if the peer has an on_message; [`Error::LimitReached`] if the process has no
+    /// descriptor left.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> Result<OwnedFd> {
+        fork::check()?;
+        post::descriptor(&self.core)
     }
 
     /// The next message to a peer that was spawned without on_message. Several threads may wait; they are served in order.

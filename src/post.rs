@@ -1,5 +1,7 @@
 //! Messages on their way: tell, ask and receive, and the record of those that no handler will see.
 
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -186,10 +188,7 @@ fn closed_to(caller: &PeerCore, target: &PeerCore) -> Error {
 pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message> {
     let deadline = Deadline::after(timeout);
     peer.check_acting()?;
-    if !peer.mailbox.is_inbox() {
-        let what = format!("{:?} has an on_message handler, which gets its messages", peer.name);
-        return Err(Error::InvalidArgument(what));
-    }
+    check_inbox(peer)?;
     let mut after = After::new();
     loop {
         let wait = (!deadline.is_now()).then(|| Arc::new(Wait::new()));
@@ -219,6 +218,21 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
             return Ok(message);
         }
     }
+}
+
+/// A descriptor that is readable whenever `receive` would return at once.
+#[cfg(unix)]
+pub(crate) fn descriptor(peer: &PeerCore) -> Result<OwnedFd> {
+    peer.check_acting()?;
+    check_inbox(peer)?;
+    peer.mailbox.descriptor()
+}
+
+fn check_inbox(peer: &PeerCore) -> Result<()> {
+    if peer.mailbox.is_inbox() {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument(format!("{:?} has an on_message handler, which gets its messages", peer.name)))
 }
 
 /// Notes an ask that is to be answered later: at the end of the peer its sender is told, if nobody has answered.

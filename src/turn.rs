@@ -56,9 +56,12 @@
 //! see for itself that it is done.
 
 use std::collections::VecDeque;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::readiness::Readiness;
 use crate::ring::{self, Links, Place};
 use crate::spin::{self, Habit, Way};
 use crate::sync::{
@@ -362,6 +365,7 @@ struct Listeners {
     /// The peer whose handler the call waits for now.
     waits_for: Option<Place>,
     waits: Vec<Arc<Wait<()>>>,
+    readiness: Readiness,
 }
 
 /// How often a thread that waits for room lets others run before it parks: who makes the room may be among them, and then
@@ -381,7 +385,11 @@ impl<T> Wait<T> {
 
     /// A wait of a call that was started: of whoever [`listen`](Wait::listen)s.
     pub(crate) fn of_started() -> Wait<T> {
-        Wait::of(Waiter::Listeners(Mutex::new(Listeners { waits_for: None, waits: Vec::new() })))
+        Wait::of(Waiter::Listeners(Mutex::new(Listeners {
+            waits_for: None,
+            waits: Vec::new(),
+            readiness: Readiness::default(),
+        })))
     }
 
     fn of(waiter: Waiter) -> Wait<T> {
@@ -511,7 +519,11 @@ impl<T> Wait<T> {
             Waiter::Thread { thread, .. } if word & PARKS != 0 => thread.unpark(),
             Waiter::Thread { .. } => {}
             Waiter::Listeners(listeners) => {
-                let waits = std::mem::take(&mut listeners.lock().waits);
+                let waits = {
+                    let mut listeners = listeners.lock();
+                    listeners.readiness.set(true);
+                    std::mem::take(&mut listeners.waits)
+                };
                 for wait in waits {
                     wait.end(Cause::Answered, Ok(()));
                 }
@@ -629,6 +641,17 @@ impl<T: Clone> Wait<T> {
         }
         listeners.waits.push(Arc::clone(wait));
         Ok(())
+    }
+
+    /// A descriptor that is readable once it is done.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Result<OwnedFd> {
+        let Waiter::Listeners(listeners) = &self.waiter else {
+            return Err(Error::Internal("this call was not started".to_owned()));
+        };
+        let mut listeners = listeners.lock();
+        listeners.readiness.set(self.is_done());
+        listeners.readiness.descriptor()
     }
 
     /// Takes out a wait that has ended before the call.

@@ -130,6 +130,16 @@ fn the_classic_example_prints_the_same_lines_from_c() {
     }
 }
 
+#[test]
+fn the_event_loop_example_prints_what_happens_in_its_order() {
+    for linked in BOTH {
+        let output = run(&compile(&Path::new(ROOT).join("c-examples/event_loop.c"), linked), &[]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let lines = "desk joined\nguest joined\nguest asks: where do I sleep?\nthe answer: room 7\n";
+        assert_eq!(text(&output.stdout), lines);
+    }
+}
+
 /// An example in Rust, which `cargo test` has built beside the tests.
 fn rust_example(name: &str) -> PathBuf {
     let deps = std::env::current_exe().expect("the test's own path");

@@ -1,6 +1,6 @@
 //! Peers: what they are spawned with, and their calls.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -443,6 +443,22 @@ pub unsafe extern "C" fn potluck_peer_ask(
         let answer = peer.ask(to, kind, body, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { resource::give(answer, out_reply) }
+    })
+}
+
+/// A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_peer_receive` would return at once, and for
+/// good once the peer is closed. Another thread may take the message meanwhile. Only to be waited for: who reads from it takes the
+/// sign away from all. Does not block. `*out_fd` is -1 after a failure.
+///
+/// OK, CLOSED, INVALID_ARGUMENT (the peer has an on_message), LIMIT_REACHED (descriptors), INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_peer_fd(peer: potluck_peer_t, out_fd: *mut c_int) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_fd, -1) };
+        let peer = find(peer)?;
+        // SAFETY: as above.
+        unsafe { output::give_descriptor(out_fd, || peer.descriptor()) }
     })
 }
 

@@ -10,6 +10,8 @@ mod support;
 
 /// What each call means by itself.
 mod calls {
+    #[cfg(unix)]
+    mod descriptors;
     mod events;
     mod exchange;
     mod fetch;
