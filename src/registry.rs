@@ -94,6 +94,16 @@ impl<P> Registry<P> {
         }
     }
 
+    /// The ids of all holders of a resource in the order of spawning.
+    pub(crate) fn ids_of_holders(&self, resource: Key<'_>) -> Vec<u64> {
+        let mut ids: Vec<u64> = match self.holders.of(resource).lock().find(resource.hash, is_named(resource)) {
+            Some((_, _, of)) => of.keys().copied().collect(),
+            None => Vec::new(),
+        };
+        ids.sort_unstable();
+        ids
+    }
+
     /// All holders of a resource in the order of spawning.
     pub(crate) fn holders(&self, resource: &str) -> Vec<Arc<P>> {
         let name = Key::new(resource);

@@ -275,7 +275,7 @@ impl PeerSystem {
         let deadline = Deadline::after(timeout);
         self.core().check_inside()?;
         name::check_resource(resource)?;
-        let holders = self.core().registry.holders(resource);
+        let holders = self.core().registry.ids_of_holders(Key::new(resource));
         if holders.is_empty() {
             return Err(Error::NoSuchResource { name: resource.to_owned(), peer: None });
         }
@@ -419,13 +419,13 @@ struct Holders {
 
 impl Holders {
     /// Both lists are in the order of spawning.
-    fn new(peers: &[Arc<PeerCore>], holders: &[Arc<PeerCore>]) -> Holders {
+    fn new(peers: &[Arc<PeerCore>], holders: &[u64]) -> Holders {
         let mut left = holders.iter().peekable();
         let mut found = Holders { holders: Vec::with_capacity(peers.len()), index: vec![None; peers.len()] };
         for (place, peer) in peers.iter().enumerate() {
             // One that has come or gone between the two lists is left out.
-            while left.next_if(|holder| holder.id < peer.id).is_some() {}
-            if left.next_if(|holder| holder.id == peer.id).is_some() {
+            while left.next_if(|holder| **holder < peer.id).is_some() {}
+            if left.next_if(|holder| **holder == peer.id).is_some() {
                 found.add(place);
             }
         }
