@@ -47,7 +47,7 @@ lib: need-rust need-c
 	@ln -sf libpotluck.so $(LIB_DIR)/libpotluck.so.1
 
 header: need-rust
-	POTLUCK_UPDATE_HEADER=1 $(CARGO) test --features capi --test header
+	POTLUCK_UPDATE_HEADER=1 $(CARGO) test --features capi --test header the_header_is_current
 
 abi: lib
 	POTLUCK_UPDATE_ABI=1 POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features capi --test abi
