@@ -12,7 +12,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::mpsc;
 use shuttle::{Config, MaxSteps, Runner};
 
-use crate::sync::{Arc, JoinHandle, ThreadBuilder};
+use crate::sync::{Arc, JoinHandle, Mutex, ThreadBuilder};
 use crate::{
     Bytes, Call, Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSystem, Resource,
     Result, SystemOptions,
@@ -370,7 +370,8 @@ fn an_inbox_gives_each_message_to_one_receiver() {
 #[test]
 fn a_kept_message_is_answered_once() {
     explore(|kitchen| {
-        let kept: Arc<parking_lot::Mutex<Option<Message>>> = Arc::default();
+        // A lock that the checker knows: keeping a message under it is a step.
+        let kept: Arc<Mutex<Option<Message>>> = Arc::default();
         let keep = Arc::clone(&kept);
         let options = PeerOptions::new().on_message(move |_, message| {
             *keep.lock() = Some(message.keep());
