@@ -4,8 +4,8 @@
  *
  * Rules for the whole page
  *  - Every function may be called from any thread and from every callback, except where it says otherwise.
- *  - Inputs are borrowed for the length of the call, except for a peer's {callbacks, user_data, drop}, which are taken
- *    at entry, also when the call fails.
+ *  - Inputs are borrowed for the length of the call, except for a peer's {callbacks, user_data, drop} and the buffer of
+ *    potluck_peer_share_owned, which are taken at entry, also when the call fails.
  *  - Names and kinds: NUL-terminated UTF-8, 1 to 255 bytes, no control characters. Names of peers, systems and resources have none
  *    of * $ # ? @ either. A / is only for names of resources, where it divides parts that are not empty (photos/cat.jpg).
  *  - Bodies: pointer and length; NULL only with length 0.
@@ -17,13 +17,14 @@
  *    any 64-bit value in any place gives a status, never undefined behaviour. 0 is none.
  *  - A callback runs on its peer's thread, and no other peer changes that peer's shelf meanwhile, except while the callback waits
  *    in a call of this library. A callback that throws, longjmps or ends its thread stops its peer for ever: whoever closes that
- *    peer gets STILL_RUNNING.
- *  - What a callback has borrowed it does not release.
+ *    peer gets STILL_RUNNING. (A release function that does so stops the thread on which it runs, whosever that is.)
+ *  - What a callback has borrowed it does not release. potluck_resource_keep and POTLUCK_PENDING keep it.
  *  - dlclose does not unload the library: peers may still run.
  *  - A status from 10 on is a failure: potluck_last_error then says more. The statuses of a function are listed without
  *    their POTLUCK_E_; each can also return INTERNAL or PANIC, which would be a fault of the library.
  *  - In a child made by fork after the first potluck_system_open, every function that gives a status answers FORKED at
  *    once, in callbacks, too, and ids are not given back; only potluck_check and potluck_last_error_detail answer as ever.
+ *    What is taken at entry is released then, as after any failure; what was taken before the fork is not.
  *    Bytes and strings borrowed before the fork can be read. A child made inside a callback must end inside it.
  */
 
@@ -413,8 +414,8 @@ typedef struct potluck_list_t {
 } potluck_list_t;
 
 /**
- * A resource: owns one reference, to be released once with `potluck_resource_release`. Outlives its peer and system. May be
- * used from several threads.
+ * A resource: owns one reference, to be released once with `potluck_resource_release`; as an argument of a callback it is borrowed, and
+ * `potluck_resource_keep` gives one of its own. Outlives its peer and system. May be used from several threads.
  */
 typedef struct potluck_resource_t {
   /**
@@ -602,6 +603,14 @@ typedef struct potluck_peer_options_t {
    */
   uint64_t shelf_bytes_max;
 } potluck_peer_options_t;
+
+/**
+ * Releases a buffer that was given to `potluck_peer_share_owned`: exactly once, when the last reference to it is gone, with what was
+ * given there. It runs on whichever thread drops that reference: inside a call of the host, also inside the one that gave the buffer, or on a
+ * thread of the library. No lock is held, and every function may be called, but the thread has other work to do: it must not block. Must
+ * not throw or longjmp.
+ */
+typedef void (*potluck_release_fn)(const uint8_t *data, size_t data_len, void *user_data);
 
 /**
  * A call with another peer, for `potluck_peer_start`. What a call has no use for must be 0.
@@ -982,6 +991,23 @@ potluck_status_t potluck_peer_share_if(struct potluck_peer_t peer,
                                        uint64_t *out_version);
 
 /**
+ * As `potluck_peer_share`, without a copy: everybody who gets the resource reads these very bytes, so they must stay as they are. From the
+ * entry of this call on they are the library's, also when it fails: `release` runs exactly once, with what is given here, when the
+ * last resource id, shelf and queue has let them go; after a failure before this call returns. With `release` NULL nobody is told,
+ * and they must stay for ever: constants, or a mapping that is never taken down. Does not block.
+ *
+ * OK, INVALID_NAME, INVALID_ARGUMENT (name NULL; data NULL with a length; a length beyond what memory can hold), TOO_LARGE, CLOSED,
+ * INVALID_HANDLE.
+ */
+potluck_status_t potluck_peer_share_owned(struct potluck_peer_t peer,
+                                          const char *name,
+                                          const void *data,
+                                          size_t data_len,
+                                          potluck_release_fn release,
+                                          void *user_data,
+                                          uint64_t *out_version);
+
+/**
  * Takes a resource off the peer's shelf; copies that others hold stay. Does not block.
  *
  * OK, NO_SUCH_RESOURCE, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE.
@@ -1144,6 +1170,15 @@ potluck_status_t potluck_pending_wait(struct potluck_pending_t pending,
  * OK, INVALID_HANDLE.
  */
 potluck_status_t potluck_pending_release(struct potluck_pending_t pending);
+
+/**
+ * Another id for the same resource: a reference of its own, to be released once. The bytes are not copied. So a callback keeps what
+ * was lent to it, and each of several threads has its own to release. Does not block. Release `*out_resource`.
+ *
+ * OK, INVALID_HANDLE, LIMIT_REACHED (ids).
+ */
+potluck_status_t potluck_resource_keep(struct potluck_resource_t resource,
+                                       struct potluck_resource_t *out_resource);
 
 /**
  * The bytes of a resource, without a copy: valid until the resource is released. Does not block.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::callback::{
-    self, UserData, potluck_drop_fn, potluck_on_message_fn, potluck_on_offer_fn, potluck_on_received_fn,
-    potluck_on_request_fn, potluck_on_stop_fn,
+    self, Adopted, UserData, potluck_drop_fn, potluck_on_message_fn, potluck_on_offer_fn, potluck_on_received_fn,
+    potluck_on_request_fn, potluck_on_stop_fn, potluck_release_fn,
 };
 use super::guard::{guard, guard_outcome};
 use super::handle::{Kind, Ref, Table};
@@ -210,6 +210,39 @@ pub unsafe extern "C" fn potluck_peer_share_if(
         let name = unsafe { input::name("name", name) }?;
         // SAFETY: the caller promises `data_len` readable bytes at `data` for the length of this call.
         let shared = peer.share_if(name, unsafe { input::body(data, data_len) }?, expected.as_ref())?;
+        // SAFETY: as above.
+        unsafe { output::set(out_version, shared.version()) };
+        Ok(())
+    })
+}
+
+/// As `potluck_peer_share`, without a copy: everybody who gets the resource reads these very bytes, so they must stay as they are. From the
+/// entry of this call on they are the library's, also when it fails: `release` runs exactly once, with what is given here, when the
+/// last resource id, shelf and queue has let them go; after a failure before this call returns. With `release` NULL nobody is told,
+/// and they must stay for ever: constants, or a mapping that is never taken down. Does not block.
+///
+/// OK, INVALID_NAME, INVALID_ARGUMENT (name NULL; data NULL with a length; a length beyond what memory can hold), TOO_LARGE, CLOSED,
+/// INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_peer_share_owned(
+    peer: potluck_peer_t,
+    name: *const c_char,
+    data: *const c_void,
+    data_len: usize,
+    release: potluck_release_fn,
+    user_data: *mut c_void,
+    out_version: *mut u64,
+) -> potluck_status_t {
+    guard(|| {
+        // Owned from here on, whatever fails.
+        let adopted = Adopted::new(data, data_len, release, user_data);
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_version, 0) };
+        // SAFETY: the caller promises that the bytes are readable, and stay as they are, until the release.
+        let body = unsafe { input::adopt(data, data_len, adopted) }?;
+        let peer = find(peer)?;
+        // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
+        let shared = peer.share(unsafe { input::name("name", name) }?, body)?;
         // SAFETY: as above.
         unsafe { output::set(out_version, shared.version()) };
         Ok(())

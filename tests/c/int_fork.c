@@ -48,6 +48,11 @@ static unsigned dropped;
 
 static void drop(void *user_data) { *(unsigned *)user_data += 1; }
 
+static void let_go(const uint8_t *buffer, size_t buffer_len, void *user_data) {
+  CHECK(buffer_len == 6 && memcmp(buffer, "cheese", 6) == 0);
+  drop(user_data);
+}
+
 /* Every function of the header. The first ones, which touch no peer, answer as ever. */
 static void everything_is_forked(void) {
   potluck_error_t error = {sizeof error, 0, 0, 0, 0, NULL};
@@ -97,6 +102,8 @@ static void everything_is_forked(void) {
   FORKED(potluck_peer_share(ada, "soup", "x", 1, &version));
   CHECK(version == 0);
   FORKED(potluck_peer_share_if(ada, "soup", "x", 1, soup, &version));
+  FORKED(potluck_peer_share_owned(ada, "soup", "cheese", 6, let_go, &dropped, &version));
+  CHECK(dropped == 2);
   FORKED(potluck_peer_unshare(ada, "soup"));
   FORKED(potluck_peer_get(ada, "soup", &resource));
   FORKED(potluck_peer_resources(ada, &items));
@@ -113,6 +120,7 @@ static void everything_is_forked(void) {
   FORKED(potluck_pending_wait(pending, -1, &resource));
   FORKED(potluck_pending_release(pending));
 
+  FORKED(potluck_resource_keep(soup, &resource));
   FORKED(potluck_resource_data(soup, &data, &len));
   FORKED(potluck_resource_info(soup, &resource_info));
   FORKED(potluck_resource_release(soup));
