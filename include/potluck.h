@@ -802,7 +802,7 @@ const char *potluck_last_error(void);
 potluck_status_t potluck_last_error_detail(struct potluck_error_t *out_error);
 
 /**
- * In a callback: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
+ * Only in a callback, on its thread: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
  *
  * OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback), FORKED.
  */
@@ -826,27 +826,29 @@ potluck_status_t potluck_system_open(const char *name,
  * nothing else is queued for them. Then, or at half the timeout, all peers are closed as by `potluck_peer_close`, and the
  * end of all is waited for. With timeout 0 all are closed at once; with POTLUCK_WAIT_FOREVER both phases may last for ever.
  * A message that is kept (PENDING) does not hold it up. peers, snapshot, dead_letters, replies and event readers work meanwhile.
+ * Waits up to `timeout_ms` for all of it. The report is an empty list where there is nothing to say. Release `*out_report`.
  *
  * OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
  * from then on, while resources, messages, lists and pending calls stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
  * `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
  * goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
  * and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
- * meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
+ * meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. LIMIT_REACHED (ids): of the report alone, the shutdown goes on.
  */
 potluck_status_t potluck_system_shutdown(struct potluck_system_t system,
                                          int64_t timeout_ms,
                                          struct potluck_list_t *out_report);
 
 /**
- * All peers, in the order of spawning. Item: peer. Does not block.
+ * All peers, in the order of spawning. Item: peer. Does not block. Release `*out_list`.
  *
  * OK, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
  */
 potluck_status_t potluck_system_peers(struct potluck_system_t system, struct potluck_list_t *out_list);
 
 /**
- * Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not block.
+ * Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not
+ * block. Release `*out_list`.
  *
  * OK (also with nobody: an empty list), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
  */
@@ -867,7 +869,8 @@ potluck_status_t potluck_system_wait_for(struct potluck_system_t system,
 
 /**
  * A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
- * at that moment. The same seed on the same state gives the same result. `timeout_ms` is for all of it.
+ * at that moment. The same seed on the same state gives the same result. Waits up to `timeout_ms`, which is for all of it, for the
+ * callbacks that it needs. Release `*out_list`.
  *
  * Item: peer, from, name, version, size, or status and text of that peer's failure, which does not end the rest. A single
  * peer: an empty list.
@@ -884,7 +887,7 @@ potluck_status_t potluck_system_mingle(struct potluck_system_t system,
  * The dead letters: messages that were accepted and that no callback has seen or will see, because they were still queued when
  * their peer closed, or because the asker gave up before. The newest dead_letters_max of them, the newest last. Item: peer (to
  * whom), from, name (the kind), size, status and text (the reason), version (its number: 1 is the first there ever was in this system).
- * Does not block; also while a shutdown goes on.
+ * Works while a shutdown goes on, too. Does not block. Release `*out_list`.
  *
  * OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
  */
@@ -892,8 +895,8 @@ potluck_status_t potluck_system_dead_letters(struct potluck_system_t system,
                                              struct potluck_list_t *out_list);
 
 /**
- * What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON, to be released. Never waits for a
- * callback; the peers are looked at one after another. Its name is "snapshot", its origin the system's name, its version 0.
+ * What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON. The peers are looked at one after
+ * another. Its name is "snapshot", its origin the system's name, its version 0. Does not block. Release `*out_json`.
  *
  * {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "taken" (out of it so far),
  * "resources" (on its shelf), "requested" and "received" (how often so far, as the events say it), "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
@@ -917,10 +920,10 @@ potluck_status_t potluck_system_events(struct potluck_system_t system,
                                        struct potluck_events_t *out_events);
 
 /**
- * The next event, waiting for it up to `timeout_ms`. From any thread; in a handler its peer's shelf may be changed meanwhile.
+ * The next event, waiting for it up to `timeout_ms`.
  *
- * OK, TIMED_OUT, CLOSED (the system has ended and all is read, or the reader is closed), INVALID_HANDLE,
- * INVALID_ARGUMENT.
+ * OK, TIMED_OUT, CLOSED (the system has ended and all is read, or the reader is closed; or called in a callback whose own peer is
+ * closed meanwhile), INVALID_HANDLE, INVALID_ARGUMENT (also if out_event is NULL, or its struct_size not set).
  */
 potluck_status_t potluck_events_next(struct potluck_events_t events,
                                      int64_t timeout_ms,
@@ -934,8 +937,8 @@ potluck_status_t potluck_events_next(struct potluck_events_t events,
 potluck_status_t potluck_events_close(struct potluck_events_t events);
 
 /**
- * Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made. With `out_peer` NULL only the end of the
- * system, or its own callbacks, can close it.
+ * Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made: does not block. With `out_peer` NULL only the
+ * end of the system, or its own callbacks, can close it.
  *
  * `options` NULL: no callbacks. From the entry of this call on, {callbacks, user_data, drop} are the library's, also when it fails:
  * `drop` runs exactly once. (If `options` itself is unusable, or `struct_size` does not reach to `drop`, it is not known.)
@@ -961,7 +964,8 @@ potluck_status_t potluck_peer_close(struct potluck_peer_t peer,
                                     int64_t timeout_ms);
 
 /**
- * Puts a new version of a resource on the peer's shelf, at once. The bytes are copied. Does not block.
+ * Puts a new version of a resource on the peer's shelf, at once. The bytes are copied. Does not block. (Here as wherever a last reference
+ * goes, the release function of what is replaced may run.)
  *
  * `*out_version` is 1 for a name that the peer never held, else one above the highest that it ever held under it.
  *
@@ -1052,7 +1056,7 @@ potluck_status_t potluck_peer_request(struct potluck_peer_t peer,
  * origin: nothing is handed over, no shelf has changed, and no event says anything. Whether the peer still holds `than` is
  * not looked at. A version of another origin counts as newer, whatever its number; a peer spawned again under an old name is
  * another origin. An on_request of `from` is asked all the same. `than` stays the caller's; with its id 0 this is
- * `potluck_peer_request`. Release `*out_resource`.
+ * `potluck_peer_request`. Waits as that does, up to `timeout_ms`. Release `*out_resource`.
  *
  * OK, NOT_NEWER, INVALID_HANDLE (also of `than`), INVALID_ARGUMENT (also if `than` has another name), and those of
  * `potluck_peer_request`.
@@ -1066,7 +1070,7 @@ potluck_status_t potluck_peer_request_newer(struct potluck_peer_t peer,
 
 /**
  * Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or would
- * close a ring. As `potluck_peer_request` otherwise. Release `*out_resource`.
+ * close a ring. Otherwise as `potluck_peer_request`, and waits as that does, up to `timeout_ms` in all. Release `*out_resource`.
  *
  * OK, NO_SUCH_RESOURCE (nobody else holds it), else as `potluck_peer_request` from the last holder.
  */
@@ -1076,10 +1080,10 @@ potluck_status_t potluck_peer_fetch(struct potluck_peer_t peer,
                                     struct potluck_resource_t *out_resource);
 
 /**
- * Puts a copy of what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while a
- * callback of `to` runs.
+ * Puts a reference to what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while
+ * a callback of `to` runs, and for its on_offer.
  *
- * OK, NO_SUCH_RESOURCE (the peer does not hold it), else as `potluck_peer_request`.
+ * OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), else as `potluck_peer_request`.
  */
 potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
                                     const char *to,
@@ -1087,8 +1091,8 @@ potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
                                     int64_t timeout_ms);
 
 /**
- * Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits as
- * `potluck_peer_offer` does. Release `*out_resource`.
+ * Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits up to
+ * `timeout_ms` for the callbacks of `with`. Release `*out_resource`.
  *
  * OK, NO_SUCH_RESOURCE (the text says who has nothing), else as `potluck_peer_request`.
  */
@@ -1101,7 +1105,7 @@ potluck_status_t potluck_peer_exchange(struct potluck_peer_t peer,
 /**
  * Sends a message to the peer `to`; returns once it is accepted, waiting up to `timeout_ms` for room. The bytes are copied.
  *
- * OK, FULL (no room until the deadline), TOO_LARGE, NO_SUCH_PEER, PEER_CLOSED, INVALID_NAME, INVALID_ARGUMENT,
+ * OK, FULL (no room until the deadline), TOO_LARGE, NO_SUCH_PEER, PEER_CLOSED, DEADLOCK, INVALID_NAME, INVALID_ARGUMENT,
  * LIMIT_REACHED (memory), CLOSED, INVALID_HANDLE: it was not sent.
  */
 potluck_status_t potluck_peer_tell(struct potluck_peer_t peer,
@@ -1116,7 +1120,8 @@ potluck_status_t potluck_peer_tell(struct potluck_peer_t peer,
  * The bytes are copied. Release `*out_reply`.
  *
  * OK; TIMED_OUT: its callback had not begun and now never will; OUTCOME_UNKNOWN: it had. UNKNOWN_MESSAGE, HANDLER_FAILED,
- * NO_REPLY, DEADLOCK (in a callback of `to` itself), and those of `potluck_peer_tell`.
+ * NO_REPLY, DEADLOCK (also in a callback of `to` itself), LIMIT_REACHED (also of ids: then there was an answer), and those of
+ * `potluck_peer_tell`.
  */
 potluck_status_t potluck_peer_ask(struct potluck_peer_t peer,
                                   const char *to,
@@ -1143,8 +1148,8 @@ potluck_status_t potluck_peer_receive(struct potluck_peer_t peer,
  * callback's return. Does not block. Release `*out_pending`.
  *
  * OK: it is done, `potluck_pending_wait` gives the result. PENDING: it goes on. INVALID_ARGUMENT (also for out_pending NULL,
- * and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call that can be
- * said at once: then nothing has happened and there is nothing to release.
+ * and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call, from
+ * `potluck_peer_request` to `potluck_peer_ask`, that can be said at once: then nothing has happened and there is nothing to release.
  */
 potluck_status_t potluck_peer_start(struct potluck_peer_t peer,
                                     const struct potluck_call_t *call,
@@ -1154,8 +1159,8 @@ potluck_status_t potluck_peer_start(struct potluck_peer_t peer,
  * Waits up to `timeout_ms` for the end of a call, and gives its result. May be repeated, also when it is done: each gives the
  * resource anew. Release `*out_result`.
  *
- * PENDING: it goes on. OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. CANCELED: it was
- * released meanwhile. Otherwise the error of the call. Besides, of this wait alone while the call goes on: DEADLOCK, if the
+ * OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. PENDING: it goes on. CANCELED: it was
+ * released meanwhile. Otherwise the error of the call, as from `potluck_peer_request` to `potluck_peer_ask`. Besides, of this wait alone while the call goes on: DEADLOCK, if the
  * call waits for a callback and so waiting for it in this one would close a ring; CLOSED, if the peer whose callback waits
  * here is closed. With timeout 0 it tells whether the call is done. INVALID_HANDLE, INVALID_ARGUMENT, LIMIT_REACHED (ids).
  */
@@ -1165,7 +1170,7 @@ potluck_status_t potluck_pending_wait(struct potluck_pending_t pending,
 
 /**
  * Releases a call. If it is not done, it is given up: it has then not taken effect and never will, but the callback of an ask may have
- * begun; whoever waits for it gets CANCELED. Does not block; from any thread.
+ * begun; whoever waits for it gets CANCELED. Does not block.
  *
  * OK, INVALID_HANDLE.
  */
@@ -1198,7 +1203,8 @@ potluck_status_t potluck_resource_info(struct potluck_resource_t resource,
                                        struct potluck_resource_info_t *out_info);
 
 /**
- * Gives the reference back: the id and all that was borrowed by it are over. Does not block.
+ * Gives the reference back: the id and all that was borrowed by it are over. With the last one, and when no shelf holds it any more, its
+ * bytes are freed, by the release function if they were adopted. Does not block.
  *
  * OK, INVALID_HANDLE (also when it was released before).
  */
@@ -1213,7 +1219,7 @@ potluck_status_t potluck_message_info(struct potluck_message_t message,
                                       struct potluck_message_info_t *out_info);
 
 /**
- * Answers the sender that waits. The bytes are copied. Does not block; from any thread.
+ * Answers the sender that waits. The bytes are copied. Does not block.
  *
  * OK, INVALID_ARGUMENT (nobody asked, or it was answered before; data NULL with a length), CANCELED (the sender has given
  * up), LIMIT_REACHED (memory), INVALID_HANDLE.
@@ -1223,7 +1229,7 @@ potluck_status_t potluck_message_reply(struct potluck_message_t message,
                                        size_t data_len);
 
 /**
- * Gives the reference back. A sender that still waits gets POTLUCK_E_NO_REPLY. Does not block.
+ * Gives the reference back: the id and all that was borrowed by it are over. A sender that still waits gets POTLUCK_E_NO_REPLY. Does not block.
  *
  * OK, INVALID_HANDLE (also when it was released before).
  */

@@ -145,7 +145,8 @@ pub unsafe extern "C" fn potluck_resource_info(
     })
 }
 
-/// Gives the reference back: the id and all that was borrowed by it are over. Does not block.
+/// Gives the reference back: the id and all that was borrowed by it are over. With the last one, and when no shelf holds it any more, its
+/// bytes are freed, by the release function if they were adopted. Does not block.
 ///
 /// OK, INVALID_HANDLE (also when it was released before).
 #[unsafe(no_mangle)]
