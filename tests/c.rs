@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+mod manual;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const WARNINGS: &[&str] = &["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
 /// What the static library needs beside it.
@@ -110,6 +112,29 @@ fn the_c_tests_pass_with_both_libraries() {
     }
 }
 
+/// A short run; `make fuzz` is the long one. What it sees of each function must be what the header says.
+#[test]
+fn random_calls_give_no_status_that_the_header_does_not_list() {
+    let (functions, numbers) = (manual::functions(), manual::numbers());
+    let source = Path::new(ROOT).join("tests/fuzz/calls.c");
+    for linked in BOTH {
+        let output = run(&compile(&source, linked), &["--calls", "400000"]);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && out.ends_with(" nothing left\n"), "{out}{err}");
+        for function in &functions {
+            let line = out.lines().find_map(|line| line.strip_prefix(&format!("{}:", function.name)));
+            let line = line.unwrap_or_else(|| panic!("{} is not among the random calls:\n{out}", function.name));
+            let seen: Vec<&str> = line.split_whitespace().filter_map(|count| count.split('*').next()).collect();
+            assert!(seen.contains(&"0"), "{}: no call has succeeded:\n{out}", function.name);
+            let documented = function.documented(&functions);
+            for number in seen {
+                let name = &numbers[&number.parse::<i32>().expect("a status")];
+                assert!(!function.gives_status || documented.contains(*name), "{} gives {name}:\n{out}", function.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_classic_example_prints_the_same_lines_from_c() {
     let expected = fs::read_to_string(format!("{ROOT}/tests/expected/classic.txt")).expect("it is committed");
@@ -143,30 +168,18 @@ fn the_shared_library_exports_the_functions_of_the_header_and_nothing_else() {
     let listing = text(&output.stdout);
     let mut exported: Vec<&str> = listing.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     exported.sort_unstable();
-    let header = fs::read_to_string(format!("{ROOT}/include/potluck.h")).expect("it is committed");
-    let declared = declared(&header);
+    let mut declared: Vec<&str> = manual::functions().iter().map(|function| function.name).collect();
+    declared.sort_unstable();
     assert_eq!(exported, declared);
     assert!(declared.len() > 30, "{declared:?}");
 }
 
 #[test]
 fn the_fork_test_calls_every_function_of_the_header() {
-    let header = fs::read_to_string(format!("{ROOT}/include/potluck.h")).expect("it is committed");
     let test = fs::read_to_string(format!("{ROOT}/tests/c/int_fork.c")).expect("it is committed");
     let (_, body) = test.split_once("static void everything_is_forked").expect("the function");
     let (body, _) = body.split_once("\n}\n").expect("its end");
-    for function in declared(&header) {
-        assert!(body.contains(&format!("({function}(")), "no call of {function}");
+    for function in manual::functions() {
+        assert!(body.contains(&format!("({}(", function.name)), "no call of {}", function.name);
     }
-}
-
-/// The names of the functions that the header declares, sorted.
-fn declared(header: &str) -> Vec<&str> {
-    let mut declared: Vec<&str> = header
-        .lines()
-        .filter(|line| line.starts_with("potluck_status_t potluck_") || line.starts_with("const char *potluck_"))
-        .filter_map(|line| line.split('(').next()?.split([' ', '*']).next_back())
-        .collect();
-    declared.sort_unstable();
-    declared
 }

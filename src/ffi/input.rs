@@ -121,9 +121,10 @@ pub(super) fn duration(what: &str, timeout_ms: i64) -> Result<Duration> {
 /// Only plain C structs of integers, pointers and optional functions, with a `usize` as first field.
 pub(super) unsafe trait CStruct: Copy {}
 
-/// Whether a `struct_size` can be one: a forgotten one is found, not followed.
+/// Whether a `struct_size` can be one: a forgotten one is found, not followed. All of these structs are aligned like a pointer, so that
+/// no version's size ends inside of one.
 pub(super) fn check_size(what: &str, size: usize) -> Result<()> {
-    if size > size_of::<usize>() && size <= STRUCT_SIZE_MAX {
+    if size > size_of::<usize>() && size <= STRUCT_SIZE_MAX && size.is_multiple_of(align_of::<usize>()) {
         return Ok(());
     }
     Err(Error::InvalidArgument(format!("struct_size of {what} is {size}: set it to sizeof")))

@@ -90,6 +90,9 @@ static void struct_sizes(void) {
   potluck_system_t system;
   memset(&options, 0, sizeof options);
   EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "struct_size", potluck_system_open("s", &options, &system));
+  /* No version of it ends inside a field: half a pointer would be read. */
+  options.struct_size = sizeof options - 1;
+  EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "struct_size", potluck_system_open("s", &options, &system));
   options.struct_size = sizeof options;
   options.lazy_threads = 1;
   EXPECT_TEXT(POTLUCK_E_UNSUPPORTED, "lazy_threads", potluck_system_open("s", &options, &system));

@@ -1,39 +1,41 @@
 //! The header as a manual: what it declares, and what its comments say of it.
 
-use std::collections::BTreeSet;
+#![allow(dead_code, reason = "each of the tests that have this module uses a part of it")]
 
-pub const HEADER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/include/potluck.h"));
+use std::collections::{BTreeMap, BTreeSet};
 
-pub struct Function {
-    pub name: &'static str,
-    pub gives_status: bool,
-    pub parameters: Vec<Parameter>,
+pub(crate) const HEADER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/include/potluck.h"));
+
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    pub(crate) gives_status: bool,
+    pub(crate) parameters: Vec<Parameter>,
     /// Without the asterisks, in one line.
-    pub comment: String,
+    pub(crate) comment: String,
     /// Of that the last paragraph.
-    pub statuses: String,
+    pub(crate) statuses: String,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-pub struct Parameter {
+pub(crate) struct Parameter {
     /// Without `struct`, as `const char *`.
-    pub of_type: String,
-    pub name: String,
+    pub(crate) of_type: String,
+    pub(crate) name: String,
 }
 
 impl Parameter {
     /// An id, by value.
-    pub fn is_id(&self) -> bool {
+    pub(crate) fn is_id(&self) -> bool {
         self.of_type.starts_with("potluck_") && self.of_type.ends_with("_t")
     }
 
     /// An id that the caller gets and must release.
-    pub fn is_owned(&self) -> bool {
+    pub(crate) fn is_owned(&self) -> bool {
         ["resource", "message", "list", "pending"].iter().any(|kind| self.of_type == format!("potluck_{kind}_t *"))
     }
 
     /// A struct of the caller's that begins with its size.
-    pub fn is_sized(&self) -> bool {
+    pub(crate) fn is_sized(&self) -> bool {
         let of = self.of_type.trim_start_matches("const ").trim_end_matches(" *");
         of.len() < self.of_type.len() && HEADER.contains(&format!("typedef struct {of} {{\n")) && {
             let (_, body) = HEADER.split_once(&format!("typedef struct {of} {{\n")).expect("it is there");
@@ -43,12 +45,12 @@ impl Parameter {
 }
 
 impl Function {
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.parameters.iter().any(|parameter| parameter.name == name && !parameter.of_type.ends_with("char *"))
     }
 
     /// Those of the statuses paragraph, and of the functions that it names. `INTERNAL`, `PANIC` and `FORKED` are everybody's.
-    pub fn documented(&self, all: &[Function]) -> BTreeSet<String> {
+    pub(crate) fn documented(&self, all: &[Function]) -> BTreeSet<String> {
         let known = statuses();
         let mut found: BTreeSet<String> =
             words(&self.statuses).filter(|word| known.contains(*word)).map(str::to_owned).collect();
@@ -75,13 +77,24 @@ impl Function {
 }
 
 /// The words that are written in capitals.
-pub fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
         .filter(|word| word.len() > 1 && word.bytes().all(|letter| letter.is_ascii_uppercase() || letter == b'_'))
 }
 
+/// The name of each status by its number.
+pub(crate) fn numbers() -> BTreeMap<i32, &'static str> {
+    let lines = HEADER.lines().filter_map(|line| line.strip_prefix("#define POTLUCK_")?.split_once(' '));
+    let known = statuses();
+    let named = lines.map(|(name, number)| (name.strip_prefix("E_").unwrap_or(name), number));
+    named
+        .filter(|(name, _)| known.contains(name))
+        .map(|(name, number)| (number.parse().expect("a number"), name))
+        .collect()
+}
+
 /// The names of all statuses, as comments say them: without POTLUCK_ and E_.
-pub fn statuses() -> BTreeSet<&'static str> {
+pub(crate) fn statuses() -> BTreeSet<&'static str> {
     let (_, rest) = HEADER.split_once("#define POTLUCK_OK 0").expect("the first status");
     let (all, _) = rest.split_once("#define POTLUCK_ABI ").expect("what follows the statuses");
     let names = all.lines().filter_map(|line| line.strip_prefix("#define POTLUCK_")?.split(' ').next());
@@ -89,7 +102,7 @@ pub fn statuses() -> BTreeSet<&'static str> {
 }
 
 /// All that the header declares, in its order.
-pub fn functions() -> Vec<Function> {
+pub(crate) fn functions() -> Vec<Function> {
     let mut functions = Vec::new();
     for (at, _) in HEADER.match_indices("\n */\n") {
         let after = &HEADER[at + "\n */\n".len()..];
