@@ -47,32 +47,42 @@ fn cc(source: &Path, arguments: impl FnOnce(&mut Command) -> &mut Command) {
 
 /// Compiles a program and gives its path.
 fn compile(source: &Path, linked: Linked) -> PathBuf {
-    let (libs, suffix) = (
-        lib_dir(),
-        match linked {
-            Linked::Shared => "shared",
-            Linked::Static => "static",
-        },
-    );
+    let name = match linked {
+        Linked::Shared => "shared",
+        Linked::Static => "static",
+    };
+    link(source, &object(source, name), flags("POTLUCK_LINK_FLAGS"), linked)
+}
+
+/// Compiles a plugin, which links the shared library alone; what a sanitizer needs is in the program.
+fn compile_plugin(source: &Path) -> PathBuf {
+    link(source, &object(source, "plugin"), vec!["-shared".to_owned()], Linked::Shared)
+}
+
+fn object(source: &Path, suffix: &str) -> PathBuf {
     let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{suffix}"));
-    let object = program.with_extension("o");
+    let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{suffix}.o"));
     cc(source, |cc| {
         cc.args(WARNINGS)
             .args(flags("POTLUCK_C_FLAGS"))
-            .arg("-D_POSIX_C_SOURCE=200809L")
+            .args(["-fPIC", "-D_POSIX_C_SOURCE=200809L"])
             .arg(format!("-I{ROOT}/include"))
             .arg("-c")
             .arg(source)
             .arg("-o")
             .arg(&object)
     });
+    object
+}
+
+fn link(source: &Path, object: &Path, flags: Vec<String>, linked: Linked) -> PathBuf {
+    let (libs, program) = (lib_dir(), object.with_extension(""));
     cc(source, |cc| {
-        cc.arg(&object).arg("-o").arg(&program).args(flags("POTLUCK_LINK_FLAGS"));
+        cc.arg(object).arg("-o").arg(&program).args(flags);
         match linked {
             Linked::Shared => cc
                 .arg(format!("-L{}", libs.display()))
-                .args(["-lpotluck", "-lpthread"])
+                .args(["-lpotluck", "-lpthread", "-ldl"])
                 .arg(format!("-Wl,-rpath,{}", libs.display())),
             Linked::Static => cc.arg(libs.join("libpotluck.a")).args(STATIC_LIBS),
         }
@@ -153,6 +163,42 @@ fn the_classic_example_prints_the_same_lines_from_c() {
             assert_eq!(run(&program, wrong).status.code(), Some(2), "{wrong:?}");
         }
     }
+}
+
+/// What a program prints on standard output is in `tests/expected`.
+fn expect_output(name: &str, output: &Output) {
+    let expected = fs::read_to_string(format!("{ROOT}/tests/expected/{name}.txt")).expect("it is committed");
+    assert!(output.status.success(), "{name}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (expected, String::new()), "{name}");
+}
+
+#[test]
+fn the_examples_print_what_they_say_and_are_short() {
+    let folder = Path::new(ROOT).join("c-examples");
+    let [mut programs, mut plugins] = [0, 0];
+    for source in sources("c-examples") {
+        let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
+        let lines = fs::read_to_string(&source).expect("it is text").lines().count();
+        assert!(lines < 80 || name == "classic" && lines <= 200, "{name} has {lines} lines");
+        match name {
+            // Has a test of its own.
+            "classic" => {}
+            "plugin" => {
+                // It must be the library's own copy that both use, so there is no host with the static one.
+                let host = compile(&folder.join("plugin_host.c"), Linked::Shared);
+                let plugin = compile_plugin(&source);
+                expect_output("plugin_host", &run(&host, &[plugin.to_str().expect("a path of ASCII")]));
+                assert_eq!(run(&host, &[]).status.code(), Some(2));
+                plugins += 1;
+            }
+            "plugin_host" => {}
+            _ => {
+                BOTH.iter().for_each(|linked| expect_output(name, &run(&compile(&source, *linked), &[])));
+                programs += 1;
+            }
+        }
+    }
+    assert!(programs >= 4 && plugins == 1);
 }
 
 /// An example in Rust, which `cargo test` has built beside the tests.
