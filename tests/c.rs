@@ -15,6 +15,10 @@ const WARNINGS: &[&str] = &["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wcon
 /// What the static library needs beside it.
 const STATIC_LIBS: &[&str] = &["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
 
+/// As C++ the tests use what C has and C++ takes as an extension, so not with -Wpedantic.
+const CXX_WARNINGS: &[&str] =
+    &["-x", "c++", "-std=c++17", "-Wall", "-Wextra", "-Wconversion", "-Wno-missing-field-initializers", "-Werror"];
+
 #[derive(Clone, Copy)]
 enum Linked {
     Shared,
@@ -54,16 +58,29 @@ fn compile(source: &Path, linked: Linked) -> PathBuf {
     link(source, &object(source, name), flags("POTLUCK_LINK_FLAGS"), linked)
 }
 
+/// The same as C++.
+fn compile_as_cxx(source: &Path, linked: Linked) -> PathBuf {
+    let name = match linked {
+        Linked::Shared => "cxx-shared",
+        Linked::Static => "cxx-static",
+    };
+    link(source, &object_of(source, name, CXX_WARNINGS), flags("POTLUCK_LINK_FLAGS"), linked)
+}
+
 /// Compiles a plugin, which links the shared library alone; what a sanitizer needs is in the program.
 fn compile_plugin(source: &Path) -> PathBuf {
     link(source, &object(source, "plugin"), vec!["-shared".to_owned()], Linked::Shared)
 }
 
 fn object(source: &Path, suffix: &str) -> PathBuf {
+    object_of(source, suffix, WARNINGS)
+}
+
+fn object_of(source: &Path, suffix: &str, language: &[&str]) -> PathBuf {
     let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
     let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{suffix}.o"));
     cc(source, |cc| {
-        cc.args(WARNINGS)
+        cc.args(language)
             .args(flags("POTLUCK_C_FLAGS"))
             .args(["-fPIC", "-D_POSIX_C_SOURCE=200809L"])
             .arg(format!("-I{ROOT}/include"))
@@ -107,11 +124,21 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     sources
 }
 
+/// The shared library under another path, which is another copy to whoever loads it.
+fn copied_library(name: &str) -> String {
+    let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("libpotluck-{name}.so"));
+    fs::copy(lib_dir().join("libpotluck.so"), &copy).expect("the folder is writable");
+    copy.into_os_string().into_string().expect("a path of ASCII")
+}
+
 #[test]
-fn the_c_tests_pass_with_both_libraries() {
+fn the_c_tests_pass_with_both_libraries_as_c_and_as_cxx() {
+    let copy = copied_library("copy");
     for source in sources("tests/c") {
-        for linked in BOTH {
-            let output = run(&compile(&source, linked), &[]);
+        let as_c = BOTH.map(|linked| compile(&source, linked));
+        let as_cxx = BOTH.map(|linked| compile_as_cxx(&source, linked));
+        for program in as_c.into_iter().chain(as_cxx) {
+            let output = run(&program, &[&copy]);
             let (out, mut err) = (text(&output.stdout), text(&output.stderr));
             // A sanitizer says so when a test asks for more bytes than there can be.
             let refused = |line: &&str| line.contains("Sanitizer failed to allocate 0x7fffffffffffffff bytes");
@@ -227,5 +254,64 @@ fn the_fork_test_calls_every_function_of_the_header() {
     let (body, _) = body.split_once("\n}\n").expect("its end");
     for function in manual::functions() {
         assert!(body.contains(&format!("({}(", function.name)), "no call of {}", function.name);
+    }
+}
+
+/// `tests/c/api_table.c` has a row for each wrong input that a function can be given.
+#[test]
+fn the_table_of_wrong_inputs_has_every_parameter_of_the_header() {
+    let test = fs::read_to_string(format!("{ROOT}/tests/c/api_table.c")).expect("it is committed");
+    let rows = |kind: &str| test.lines().filter(|line| line.starts_with(&format!("  {kind}("))).count();
+    let mut wanted = std::collections::BTreeMap::<&str, usize>::new();
+    for function in manual::functions() {
+        for parameter in &function.parameters {
+            let (kind, row) = match parameter.of_type.as_str() {
+                _ if parameter.is_id() => ("ROW_ID", format!("ROW_ID({}, {}, ", function.name, parameter.name)),
+                "const char *" => ("ROW_TEXT", format!("ROW_TEXT({}, {}, ", function.name, parameter.name)),
+                _ if parameter.is_sized() => {
+                    ("ROW_SIZED", format!("ROW_SIZED({}, {}, ", function.name, parameter.name))
+                }
+                _ if parameter.name == "data_len" => ("ROW_BODY", format!("ROW_BODY({}, ", function.name)),
+                _ if parameter.name == "timeout_ms" => ("ROW_TIMEOUT", format!("ROW_TIMEOUT({}, ", function.name)),
+                _ => continue,
+            };
+            assert!(test.contains(&row), "no row of {} for {}", parameter.name, function.name);
+            *wanted.entry(kind).or_default() += 1;
+        }
+    }
+    assert_eq!(wanted.len(), 5);
+    wanted.into_iter().for_each(|(kind, count)| assert_eq!(rows(kind), count, "{kind}"));
+}
+
+/// Whether a program is on the path.
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Uses of memory that is not there, or not written, and memory that nobody can free any more. Not under a sanitizer, which looks for
+/// the same by other means.
+#[test]
+fn the_c_tests_pass_under_valgrind_where_it_is_installed() {
+    if !is_there("valgrind") || !flags("POTLUCK_C_FLAGS").is_empty() {
+        eprintln!("not run: no valgrind here, or a sanitizer in its place");
+        return;
+    }
+    let copy = copied_library("valgrind-copy");
+    for source in sources("tests/c") {
+        let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
+        // In a child made by fork, what the stacks of the parent's threads held has no owner any more; what a thread held that
+        // was ended inside a callback is never freed.
+        let leaks = if ["int_fork", "int_killed"].contains(&name) { "no" } else { "full" };
+        // Fewer forks and rounds: all is some thirty times slower.
+        let slow = ["-g", "-DDEADLINE_S=600", "-DFORKS=10", "-DROUNDS=100"];
+        let program =
+            link(&source, &object_of(&source, "valgrind", &[WARNINGS, &slow].concat()), vec![], Linked::Shared);
+        let output = Command::new("valgrind")
+            .args(["-q", "--error-exitcode=99", &format!("--leak-check={leaks}"), "--errors-for-leak-kinds=definite"])
+            .arg(&program)
+            .arg(&copy)
+            .output()
+            .expect("valgrind runs");
+        assert!(output.status.success(), "{name}:\n{}{}", text(&output.stdout), text(&output.stderr));
     }
 }

@@ -169,7 +169,8 @@ static int stops(void) {
 }
 
 /* Takes every kind of lock again and again. */
-static void *busy(void *name) {
+static void *busy(void *argument) {
+  const char *name = (const char *)argument;
   potluck_system_t pantry;
   potluck_peer_t own;
   OK(potluck_peer_spawn(kitchen, name, NULL, &own));

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 
 #define SHORT_MS 50
 
@@ -13,7 +12,7 @@ static potluck_status_t ends_its_thread(potluck_peer_t peer, potluck_message_t m
   pthread_exit(NULL);
 }
 
-static atomic_int is_releasing;
+static ATOMIC(int) is_releasing;
 
 static void ends_the_releasing_thread(const uint8_t *data, size_t data_len, void *user_data) {
   (void)data, (void)data_len, (void)user_data;

@@ -26,7 +26,7 @@ pub(crate) struct Parameter {
 impl Parameter {
     /// An id, by value.
     pub(crate) fn is_id(&self) -> bool {
-        self.of_type.starts_with("potluck_") && self.of_type.ends_with("_t")
+        HEADER.contains(&format!("typedef struct {} {{\n", self.of_type))
     }
 
     /// An id that the caller gets and must release.
