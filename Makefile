@@ -12,13 +12,16 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
+.PHONY: help demo test lib header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
 	@echo 'make test    all tests: Rust, C, Python'
 	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
+	@echo 'make install the C library, for pkg-config, CMake and man: PREFIX (/usr/local), DESTDIR; LIBDIR, INCLUDEDIR, MANDIR'
+	@echo 'make uninstall takes it away again'
 	@echo 'make header  include/potluck.h anew'
+	@echo 'make abi     tests/c/abi.txt anew: what programs that were compiled before depend on'
 	@echo 'make soak    random calls of all kinds for SOAK_MINUTES (10); SOAK_SEED (printed) for the same random numbers'
 	@echo 'make fuzz    random calls from C: FUZZ_CALLS (10000000) of FUZZ_THREADS (4), at most FUZZ_SECONDS (0: no limit); FUZZ_SEED to see one again'
 	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; a minute or two'
@@ -45,7 +48,19 @@ lib: need-rust need-c
 	@ln -sf libpotluck.so $(LIB_DIR)/libpotluck.so.1
 
 header: need-rust
-	POTLUCK_UPDATE_HEADER=1 $(CARGO) test --features capi --test header
+	POTLUCK_UPDATE_HEADER=1 $(CARGO) test --features capi --test header the_header_is_current
+
+abi: lib
+	POTLUCK_UPDATE_ABI=1 POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features capi --test abi
+
+# Who has no Rust, as root often has not, installs what has been built.
+PREFIX ?= /usr/local
+INSTALL = LIB_DIR='$(LIB_DIR)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
+	sh packaging/install.sh
+install: $(if $(shell command -v $(CARGO)),lib)
+	@$(INSTALL) install
+uninstall:
+	@$(INSTALL) uninstall
 
 demo: lib need-python
 	$(CARGO) build --release --examples
@@ -59,6 +74,7 @@ demo: lib need-python
 
 test: lib $(VENV)/ready
 	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features capi
+	POTLUCK_TEST_LAZY=1 $(CARGO) test --features capi --test conformance
 	$(VENV)/bin/python -m pytest -q python/tests
 
 $(VENV)/ready: python/requirements-test.txt | need-python

@@ -375,7 +375,10 @@ typedef struct potluck_system_options_t {
    */
   uint64_t dead_letters_max;
   /**
-   * 1: peers start their thread when there is first something to run. This build cannot: UNSUPPORTED unless 0.
+   * 1: a peer's thread is made when there is first something to run on it, a callback; 0: at spawn. So peers that only share and request
+   * are cheap. If no thread can be made then, the tell, ask, request, offer or exchange that needed it answers
+   * LIMIT_REACHED, and so does the close of a peer with an on_stop; nothing has happened. A peer that never had a thread
+   * ends on the thread that closes it, where its `drop` runs.
    */
   uint32_t lazy_threads;
   /**
@@ -833,7 +836,8 @@ potluck_status_t potluck_system_open(const char *name,
  * `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
  * goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
  * and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
- * meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. LIMIT_REACHED (ids): of the report alone, the shutdown goes on.
+ * meanwhile), LIMIT_REACHED (ids: of the report alone, the shutdown goes on; lazy_threads: all have ended but for those whose on_stop
+ * finds no thread; call again), INVALID_HANDLE, INVALID_ARGUMENT.
  */
 potluck_status_t potluck_system_shutdown(struct potluck_system_t system,
                                          int64_t timeout_ms,
@@ -930,6 +934,16 @@ potluck_status_t potluck_events_next(struct potluck_events_t events,
                                      struct potluck_event_t *out_event);
 
 /**
+ * A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_events_next` would return at once, and for
+ * good once the reader is closed, or the system has ended and all is read. Another thread may take the event meanwhile. Only to be
+ * waited for: who reads from it takes the sign away from all. Does not block. `*out_fd` is -1 after a failure.
+ *
+ * OK, CLOSED (the reader is closed), LIMIT_REACHED (descriptors), INVALID_HANDLE.
+ */
+potluck_status_t potluck_events_fd(struct potluck_events_t events,
+                                   int *out_fd);
+
+/**
  * Ends a reader for all; who waits in `potluck_events_next` gets CLOSED. Does not block. Closing it again is OK.
  *
  * OK, INVALID_HANDLE.
@@ -958,7 +972,8 @@ potluck_status_t potluck_peer_spawn(struct potluck_system_t system,
  *
  * OK: no callback runs or will run, user_data has been dropped, the name is free. DEFERRED: called from the peer's own
  * callback; it happens when that returns. STILL_RUNNING: the deadline passed, the end goes on, call again to wait on.
- * CLOSED (in a callback whose own peer is closed meanwhile), INVALID_HANDLE, INVALID_ARGUMENT.
+ * CLOSED (in a callback whose own peer is closed meanwhile), LIMIT_REACHED (lazy_threads, for on_stop; it is as open as before), INVALID_HANDLE,
+ * INVALID_ARGUMENT.
  */
 potluck_status_t potluck_peer_close(struct potluck_peer_t peer,
                                     int64_t timeout_ms);
@@ -1132,6 +1147,16 @@ potluck_status_t potluck_peer_ask(struct potluck_peer_t peer,
                                   struct potluck_resource_t *out_reply);
 
 /**
+ * A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_peer_receive` would return at once, and for
+ * good once the peer is closed. Another thread may take the message meanwhile. Only to be waited for: who reads from it takes the
+ * sign away from all. Does not block. `*out_fd` is -1 after a failure.
+ *
+ * OK, CLOSED, INVALID_ARGUMENT (the peer has an on_message), LIMIT_REACHED (descriptors), INVALID_HANDLE.
+ */
+potluck_status_t potluck_peer_fd(struct potluck_peer_t peer,
+                                 int *out_fd);
+
+/**
  * The next message to a peer without on_message, waiting for it up to `timeout_ms`. Several threads may wait; they are served in
  * order. Answer it with `potluck_message_reply` if somebody asks; release `*out_message` with `potluck_message_release`.
  *
@@ -1167,6 +1192,15 @@ potluck_status_t potluck_peer_start(struct potluck_peer_t peer,
 potluck_status_t potluck_pending_wait(struct potluck_pending_t pending,
                                       int64_t timeout_ms,
                                       struct potluck_resource_t *out_result);
+
+/**
+ * A descriptor for poll, select or epoll, of the caller's own to close: readable once `potluck_pending_wait` would return at once, and then
+ * for good. Only to be waited for. Does not block. `*out_fd` is -1 after a failure.
+ *
+ * OK, LIMIT_REACHED (descriptors), INVALID_HANDLE.
+ */
+potluck_status_t potluck_pending_fd(struct potluck_pending_t pending,
+                                    int *out_fd);
 
 /**
  * Releases a call. If it is not done, it is given up: it has then not taken effect and never will, but the callback of an ask may have

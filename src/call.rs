@@ -35,6 +35,7 @@ use crate::name;
 use crate::random;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
+use crate::start;
 use crate::sync::{Arc, Mutex};
 use crate::turn::{Cause, Entered, Wait};
 use crate::unwind::drop_user_data;
@@ -49,6 +50,8 @@ pub(crate) struct After {
     pub(crate) heard: Heard,
     /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
     replaced: [Option<Resource>; 2],
+    /// A call that waited releases itself, which needs no allocation either.
+    first_dying: Option<Dying>,
     dying: Vec<Dying>,
 }
 
@@ -77,18 +80,33 @@ impl After {
     }
 
     pub(crate) fn release_call(&mut self, call: Arc<dyn Interrupt>) {
-        self.dying.push(Dying::Call(call));
+        self.release_later(Dying::Call(call));
     }
 
     pub(crate) fn release_body(&mut self, body: Bytes) {
-        self.dying.push(Dying::Body(body));
+        self.release_later(Dying::Body(body));
+    }
+
+    fn release_later(&mut self, dying: Dying) {
+        match self.first_dying {
+            None => self.first_dying = Some(dying),
+            Some(_) => self.dying.push(dying),
+        }
     }
 
     fn release(&mut self, resource: Resource) {
         match self.replaced.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(resource),
-            None => self.dying.push(Dying::Resource(resource)),
+            None => self.release_later(Dying::Resource(resource)),
         }
+    }
+
+    /// Nothing is left to do.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        let has_replaced = self.replaced.iter().any(Option::is_some);
+        let is_settled = self.place.is_empty() && self.heard.is_empty();
+        is_settled && !has_replaced && self.first_dying.is_none()
     }
 
     /// Works off the list; under no lock. What it replaces is released with `self`.
@@ -121,7 +139,7 @@ impl Drop for After {
                 replaced.release();
             }
         }
-        for dying in self.dying.drain(..) {
+        for dying in self.first_dying.take().into_iter().chain(self.dying.drain(..)) {
             match dying {
                 Dying::Resource(resource) => resource.release(),
                 Dying::Call(call) => drop_user_data(call),
@@ -170,7 +188,9 @@ where
     for (peer, number) in listed.into_iter().flatten() {
         peer.waits.remove(number);
     }
-    after.dying.extend(unsent.map(Dying::Body));
+    if let Some(unsent) = unsent {
+        after.release_body(unsent);
+    }
     result
 }
 
@@ -179,7 +199,7 @@ fn list<'a, C: Interrupt + 'static>(
     peer: &'a PeerCore,
     call: &Arc<C>,
     after: &mut After,
-) -> Option<(&'a PeerCore, u64)> {
+) -> Option<(&'a PeerCore, usize)> {
     let number = peer.waits.add(Arc::<C>::clone(call));
     if number.is_none() {
         after.release_body(call.give_up(Why::Closed(&peer.name)));
@@ -367,12 +387,29 @@ fn carry_at_once(
     if !must_wait && has_turn(target) {
         return commit_unseen(caller, target, verb, name, after);
     }
-    if must_wait || !target.turn.try_take() {
+    if must_wait {
+        return None;
+    }
+    if verb.leaves(target.hears)
+        && let Err(error) = start::ensure(target)
+    {
+        return Some(Err(error));
+    }
+    if !target.turn.try_take() {
         return None;
     }
     let result = commit_unseen(caller, target, verb, name, after);
-    target.turn.free(&mut |operation| perform(operation, target, after));
+    free_taken(target, after);
     result
+}
+
+/// Frees a turn that was taken for an operation.
+fn free_taken(target: &Arc<PeerCore>, after: &mut After) {
+    target.turn.free(&mut |operation| perform(operation, target, after));
+    // Handed on to a thread that is not there, and cannot be made: then nobody else would go on with it.
+    while target.turn.is_handed() && !start::wake(target) {
+        target.turn.go_on(&mut |operation| perform(operation, target, after));
+    }
 }
 
 /// Commits what no handler has seen and nobody can give up.
@@ -455,6 +492,11 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
             Waits::Over(_) => {}
         }
     }
+    if (operation.verb.needs(target.hears) || operation.verb.leaves(target.hears))
+        && let Err(error) = start::ensure(&target)
+    {
+        return conclude(operation, &target, Err(error), after);
+    }
     if operation.verb.needs(target.hears) {
         if let Err(ring) = operation.wait.link(&target.place(), || false) {
             return conclude(operation, &target, Err(ring), after);
@@ -473,7 +515,7 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
     match target.turn.enter(Arc::clone(operation)) {
         Entered::Taken(operation) => {
             perform(operation, &target, after);
-            target.turn.free(&mut |operation| perform(operation, &target, after));
+            free_taken(&target, after);
         }
         Entered::InLine => leave_if_ended(operation),
         Entered::Closed(_) => conclude(operation, &target, Err(target.peer_closed()), after),
@@ -551,6 +593,7 @@ fn moves_on(error: &Error) -> bool {
             | Error::Refused { .. }
             | Error::HandlerFailed { .. }
             | Error::Deadlock { .. }
+            | Error::LimitReached(_)
     )
 }
 

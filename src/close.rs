@@ -1,4 +1,5 @@
-//! The end of a peer: begun by anybody, waited for by anybody, carried out by its own thread (see `worker.rs`).
+//! The end of a peer: begun by anybody, waited for by anybody, carried out by its own thread (see `worker.rs`), or, if it has
+//! none, by whoever closes it (see `start.rs`).
 //!
 //! `begin` moves the life from Open to Closing and, by `shut`, tells all who wait, at every place where one can wait for this peer. Each of
 //! these places refuses whoever comes later, under its own lock, so nobody is missed. `wait` returns when the thread has
@@ -10,6 +11,7 @@ use crate::deadline::Deadline;
 use crate::ending::{Ending, Look};
 use crate::error::{Error, Result};
 use crate::post::bury_all;
+use crate::start;
 use crate::sync::Arc;
 use crate::turn::{Cause, Wait};
 
@@ -24,12 +26,30 @@ pub enum Ended {
     StillRunning,
 }
 
-/// Lets no new work in and tells all who wait. Does not wait.
-pub(crate) fn begin(peer: &Arc<PeerCore>, after: &mut After) {
+/// Lets no new work in and tells all who wait. Does not wait. Whoever calls it calls `end_without_thread` when all are told.
+///
+/// Fails, with nothing changed, only if the peer has an on_stop and no thread, and none can be made.
+pub(crate) fn begin(peer: &Arc<PeerCore>, after: &mut After) -> Result<()> {
+    if peer.hears.stop && peer.life.stage() == Stage::Open {
+        start::ensure(peer)?;
+    }
     if peer.life.step(Stage::Open, Stage::Closing) {
         shut(peer, after);
         peer.mailbox.bell().ring();
+        peer.start.go_without();
     }
+    Ok(())
+}
+
+/// After the close has begun and all are told: carries out the end of a peer that has no thread, unless somebody else does, or a letter
+/// is still in somebody's hands, who then does it. Runs users' destructors.
+pub(crate) fn end_without_thread(peer: &Arc<PeerCore>) {
+    if peer.start.is_open() {
+        // Whoever began the close may be slow.
+        shut(peer, &mut After::new());
+        peer.start.go_without();
+    }
+    (peer.system.above.end)(peer);
 }
 
 /// Shuts every place where one can wait for the peer, and tells those who do. By the one who begins the close and, since that one
@@ -40,9 +60,12 @@ pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
         after.release_body(unsent);
         after.release_call(call);
     }
-    for operation in peer.turn.close().into_iter().chain(peer.desk.close()) {
-        conclude(&operation, peer, Err(peer.peer_closed()), after);
-        after.release_call(operation);
+    // Without handlers nothing waits for its turn or comes to its desk, before or after.
+    if !peer.hears.nothing() {
+        for operation in peer.turn.close().into_iter().chain(peer.desk.close()) {
+            conclude(&operation, peer, Err(peer.peer_closed()), after);
+            after.release_call(operation);
+        }
     }
     let (senders, receivers) = peer.mailbox.close();
     for waiting in senders {
@@ -58,12 +81,13 @@ pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
 /// Closes a peer and waits for its end.
 pub(crate) fn close(peer: &Arc<PeerCore>, deadline: Deadline) -> Result<Ended> {
     let mut after = After::new();
-    begin(peer, &mut after);
+    begin(peer, &mut after)?;
     // Users' destructors run before the wait: one may close the same peer.
     drop(after);
     if runs(peer) {
         return Ok(Ended::Deferred);
     }
+    end_without_thread(peer);
     // Whoever began it may be held up by a destructor, which perhaps is this: the peer comes to its end by itself.
     peer.mailbox.bell().ring();
     wait(peer, deadline)
@@ -82,9 +106,9 @@ pub(crate) fn wait_for(
     deadline: Deadline,
     joined: impl FnOnce(),
 ) -> Result<Ended> {
+    let mut wait = None;
     loop {
-        let wait = (!deadline.is_now()).then(|| Arc::new(Wait::new()));
-        match (ending.look(wait.as_ref()), wait) {
+        match (ending.look(wait.as_ref()), wait.take()) {
             (Look::Over, _) => return Ok(Ended::Yes),
             (Look::Join(thread), _) => {
                 // A panic of the thread itself has nowhere to go; handlers' panics were caught where they happened.
@@ -94,7 +118,8 @@ pub(crate) fn wait_for(
             }
             // It cannot join itself.
             (Look::Itself, _) => return Ok(Ended::Deferred),
-            (Look::Wait, None) => return Ok(Ended::StillRunning),
+            (Look::Wait, None) if deadline.is_now() => return Ok(Ended::StillRunning),
+            (Look::Wait, None) => wait = Some(Arc::new(Wait::new())),
             (Look::Wait, Some(wait)) => {
                 let whom = whom.cloned();
                 let _in_call = in_call(verb, None, move || whom.clone());

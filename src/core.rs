@@ -21,19 +21,21 @@ use foldhash::fast::RandomState;
 
 use crate::arrivals::Arrivals;
 use crate::deadline::Deadline;
-use crate::desk::Desk;
+use crate::desk::{Desk, Note};
 use crate::doing::{Call, Doing};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
+use crate::first_use::FirstUse;
 use crate::mailbox::Mailbox;
-use crate::message::Ask;
+use crate::message::{Ask, Label};
 use crate::name;
 use crate::quiet::Quiet;
 use crate::registry::Registry;
 use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
+use crate::start::Start;
 use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_local};
 use crate::timer::Timer;
 use crate::turn::{Pair, Turn, Wait};
@@ -50,11 +52,23 @@ pub(crate) struct Limits {
     pub(crate) dead_letters_max: u64,
     pub(crate) drop_timeout: Duration,
     pub(crate) close_on_handler_failure: bool,
+    /// Peers get their threads when there is first something to run.
+    pub(crate) lazy_threads: bool,
+}
+
+/// What lies above the state, and is called from below: given by whoever opens the system.
+#[derive(Clone, Copy)]
+pub(crate) struct Above {
+    /// All that a peer's own thread does.
+    pub(crate) run: fn(Arc<PeerCore>),
+    /// The end of a peer that has no thread, if it has come to that.
+    pub(crate) end: fn(&Arc<PeerCore>),
 }
 
 pub(crate) struct SystemCore {
     pub(crate) name: Arc<str>,
     pub(crate) limits: Limits,
+    pub(crate) above: Above,
     pub(crate) registry: Registry<PeerCore>,
     pub(crate) feed: Feed,
     /// Who waits for a peer to come; closed by the shutdown.
@@ -112,6 +126,7 @@ pub(crate) struct Hears {
     pub(crate) requests: bool,
     pub(crate) offers: bool,
     pub(crate) receipts: bool,
+    pub(crate) stop: bool,
 }
 
 impl Hears {
@@ -121,25 +136,31 @@ impl Hears {
     }
 }
 
+/// In this order, so that what a call on another peer's shelf looks at lies in as few cache lines as can be.
+#[repr(C)]
 pub(crate) struct PeerCore {
     /// Rises with each spawn in the system: the order of spawning and of the shelf locks.
     pub(crate) id: u64,
+    pub(crate) hears: Hears,
+    pub(crate) shelf: Mutex<Shelf>,
     /// Of its own: what is cloned from this one stands for this incarnation, as the origin of what it makes.
     pub(crate) name: Arc<str>,
     pub(crate) system: Arc<SystemCore>,
-    pub(crate) hears: Hears,
-    pub(crate) shelf: Mutex<Shelf>,
-    pub(crate) turn: Turn<Arc<Operation>>,
-    pub(crate) mailbox: Mailbox,
-    pub(crate) desk: Desk<Arc<Operation>>,
     /// What this peer has told others and is perhaps not finished, by their ids.
-    pub(crate) told: Told,
+    pub(crate) told: FirstUse<Told>,
+    pub(crate) life: Life,
+    pub(crate) turn: Turn<Arc<Operation>>,
+    /// Of use only where there are handlers.
+    pub(crate) desk: FirstUse<Desk<Arc<Operation>>>,
+    pub(crate) mailbox: Mailbox,
     /// Asks that handlers have kept, or that were received, and that are perhaps not answered.
     pub(crate) kept: Kept,
     /// What a close of this peer ends: waits as this peer, and waits on its own thread.
     pub(crate) waits: Waits,
-    pub(crate) doing: Doing,
-    pub(crate) life: Life,
+    /// Of its thread.
+    pub(crate) doing: FirstUse<Doing>,
+    /// Whether its thread has been made.
+    pub(crate) start: Start,
 }
 
 impl PeerCore {
@@ -196,33 +217,81 @@ pub(crate) fn lock_both<'a>(a: &'a PeerCore, b: &'a PeerCore) -> (MutexGuard<'a,
     }
 }
 
-/// The pairs of one sender, by receiver. Those that are finished are dropped as the table grows.
+/// The pairs of one sender, by receiver, each with the label of its last message: the next is mostly of the same kind. Those that
+/// are finished are dropped as the table grows.
 pub(crate) struct Told {
-    pairs: Mutex<HashMap<u64, Arc<Pair>, RandomState>>,
+    labels: Mutex<HashMap<u64, Arc<Label>, RandomState>>,
     /// The size of the table, so that who has told nothing takes no lock.
     len: AtomicUsize,
 }
 
 const TOLD_LEN_TO_CLEAN: usize = 64;
 
-impl Told {
-    pub(crate) fn new() -> Told {
-        Told { pairs: Mutex::default(), len: AtomicUsize::new(0) }
+impl Default for Told {
+    fn default() -> Told {
+        Told { labels: Mutex::default(), len: AtomicUsize::new(0) }
+    }
+}
+
+/// Looking for work there makes no desk.
+impl FirstUse<Desk<Arc<Operation>>> {
+    pub(crate) fn has_work(&self) -> bool {
+        self.get().is_some_and(Desk::has_work)
     }
 
-    pub(crate) fn pair(&self, receiver: u64) -> Arc<Pair> {
-        let mut pairs = self.pairs.lock();
-        if let Some(pair) = pairs.get(&receiver) {
-            return Arc::clone(pair);
+    pub(crate) fn notes_len(&self) -> usize {
+        self.get().map_or(0, Desk::notes_len)
+    }
+
+    pub(crate) fn take_note(&self) -> Option<Note> {
+        self.get()?.take_note()
+    }
+
+    pub(crate) fn take_operation(&self, is_due: impl FnOnce(u64) -> bool) -> Option<Arc<Operation>> {
+        self.get()?.take_operation(is_due)
+    }
+
+    pub(crate) fn finished(&self) -> Vec<Arc<Operation>> {
+        self.get().map_or_else(Vec::new, Desk::finished)
+    }
+}
+
+/// Of one that has told nobody anything nothing is made.
+impl FirstUse<Told> {
+    pub(crate) fn unfinished(&self, receiver: u64) -> Option<(Arc<Pair>, u64)> {
+        self.get()?.unfinished(receiver)
+    }
+}
+
+impl Told {
+    /// The label of one more message of this kind, which `check` has found well; with the pair of this receiver.
+    pub(crate) fn label(
+        &self,
+        from: &Arc<str>,
+        receiver: u64,
+        kind: &str,
+        check: impl FnOnce(&str) -> Result<()>,
+    ) -> Result<Arc<Label>> {
+        let mut labels = self.labels.lock();
+        let pair = match labels.get(&receiver) {
+            Some(label) if *label.kind == *kind => return Ok(Arc::clone(label)),
+            Some(label) => label.pair.clone(),
+            None => None,
+        };
+        check(kind)?;
+        let pair = pair.unwrap_or_default();
+        let label = Arc::new(Label { from: Arc::clone(from), kind: kind.into(), pair: Some(pair) });
+        if labels.len() >= TOLD_LEN_TO_CLEAN && labels.len() == labels.capacity() {
+            // One that nobody else holds has nothing under way, since a message holds its label until it is finished.
+            let is_held = |label: &Arc<Label>| {
+                let of_others = |pair: &Arc<Pair>| Arc::strong_count(pair) > 1 || pair.unfinished().is_some();
+                Arc::strong_count(label) > 1 || label.pair.as_ref().is_some_and(of_others)
+            };
+            labels.retain(|_, label| is_held(label));
         }
-        if pairs.len() >= TOLD_LEN_TO_CLEAN && pairs.len() == pairs.capacity() {
-            // One that nobody else holds has nothing under way, since a message holds its pair until it is finished.
-            pairs.retain(|_, pair| pair.unfinished().is_some() || Arc::strong_count(pair) > 1);
-        }
-        let pair = Arc::new(Pair::default());
-        pairs.insert(receiver, Arc::clone(&pair));
-        self.len.store(pairs.len(), Ordering::SeqCst);
-        pair
+        labels.insert(receiver, Arc::clone(&label));
+        self.len.store(labels.len(), Ordering::SeqCst);
+        Ok(label)
     }
 
     /// The pair and the count to wait for, if something told to this receiver is unfinished.
@@ -230,8 +299,8 @@ impl Told {
         if self.len.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        let pairs = self.pairs.lock();
-        let pair = pairs.get(&receiver)?;
+        let labels = self.labels.lock();
+        let pair = labels.get(&receiver)?.pair.as_ref()?;
         let told = pair.unfinished()?;
         Some((Arc::clone(pair), told))
     }
@@ -287,7 +356,8 @@ pub enum Stage {
     Ended,
 }
 
-/// `Open` → `Closing`, by whoever closes first → `Ended`, by its own thread, which then comes to its `ending`.
+/// `Open` → `Closing`, by whoever closes first → `Ended`, by its own thread, or by whoever carries out the end of a peer that
+/// has none; which then comes to its `ending`.
 pub(crate) struct Life {
     stage: AtomicU8,
     pub(crate) ending: Ending,
@@ -409,6 +479,11 @@ impl Verb {
             Verb::Exchange => hears.requests || hears.offers,
         }
     }
+
+    /// Whether it leaves something for a handler of this peer that nobody waits for.
+    pub(crate) fn leaves(&self, hears: Hears) -> bool {
+        hears.receipts && matches!(self, Verb::Offer(_) | Verb::Exchange)
+    }
 }
 
 impl Verb {
@@ -525,12 +600,21 @@ impl Drop for InCall {
     }
 }
 
-/// Makes this thread the peer's own.
-pub(crate) fn begin_running(peer: Arc<PeerCore>) {
-    RUNNING.with(|running| running.replace(Some(Running { peer, has_turn: false })));
+/// Until it is dropped, this thread is the peer's own; has what it was before.
+pub(crate) struct AsOwn(Option<Running>);
+
+/// Makes this thread the peer's own. It may be another's, in a handler that closes a peer without a thread.
+pub(crate) fn as_own(peer: Arc<PeerCore>) -> AsOwn {
+    AsOwn(replace_running(Some(Running { peer, has_turn: false })))
 }
 
-/// Makes this thread nobody's again.
-pub(crate) fn end_running() {
-    RUNNING.with(|running| running.replace(None));
+impl Drop for AsOwn {
+    fn drop(&mut self) {
+        replace_running(self.0.take());
+    }
+}
+
+/// Gives what was there. In a destructor that runs after those of this thread's own variables there is nothing to replace.
+fn replace_running(by: Option<Running>) -> Option<Running> {
+    RUNNING.try_with(|running| running.replace(by)).ok().flatten()
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::resource::Resource;
-use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, fence};
+use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, change_before_load};
 use crate::turn::Pair;
 
 /// `O` is the call that waits.
@@ -44,8 +44,8 @@ pub(crate) enum Waits<O> {
     Closed(O),
 }
 
-impl<O: Clone> Desk<O> {
-    pub(crate) fn new() -> Desk<O> {
+impl<O> Default for Desk<O> {
+    fn default() -> Desk<O> {
         let papers = Papers {
             closed: false,
             awaiting: Vec::new(),
@@ -55,7 +55,9 @@ impl<O: Clone> Desk<O> {
         };
         Desk { papers: Mutex::new(papers), awaiting_len: AtomicUsize::new(0), work_len: AtomicUsize::new(0) }
     }
+}
 
+impl<O: Clone> Desk<O> {
     /// Registers a call until `told` messages of the pair are finished; then looks again.
     pub(crate) fn await_finish(&self, pair: Arc<Pair>, told: u64, call: O) -> Waits<O> {
         let mut papers = self.papers.lock();
@@ -63,7 +65,7 @@ impl<O: Clone> Desk<O> {
             return Waits::Closed(call);
         }
         self.awaiting_len.fetch_add(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        change_before_load();
         if pair.has_finished(told) {
             self.awaiting_len.fetch_sub(1, Ordering::SeqCst);
             return Waits::Over(call);
@@ -72,12 +74,14 @@ impl<O: Clone> Desk<O> {
         Waits::Yes
     }
 
-    /// After a message is finished: the calls that may go on now.
+    /// After a message is finished, which changed a word by a SeqCst access: the calls that may go on now.
+    #[inline]
     pub(crate) fn finished(&self) -> Vec<O> {
-        fence(Ordering::SeqCst);
-        if self.awaiting_len.load(Ordering::SeqCst) == 0 {
-            return Vec::new();
-        }
+        change_before_load();
+        if self.awaiting_len.load(Ordering::SeqCst) == 0 { Vec::new() } else { self.take_finished() }
+    }
+
+    fn take_finished(&self) -> Vec<O> {
         let mut papers = self.papers.lock();
         let (over, still) = std::mem::take(&mut papers.awaiting)
             .into_iter()

@@ -1,10 +1,13 @@
 //! The edge of what the operating system gives to a thread: past it std aborts the process inside the new thread, when that
 //! finds no memory for its signal stack. So a thread is made only while there is room for it and some to spare.
 //!
-//! - **Address space and committed memory** (`ulimit -v`, strict overcommit): as much as `SPARE` is mapped and given back first.
+//! - **Address space and committed memory** (`ulimit -v` and `-d`, strict overcommit): as much as `SPARE` is mapped and given back first. On
+//!   Linux only where there is such a limit: mapping takes a tenth of the time of a whole thread, and asking for the limits a
+//!   hundredth. They are asked for each time, since a host may set them; whether overcommit is strict, which is the whole
+//!   machine's affair, is read with the maps.
 //! - **Maps** (Linux: `vm.max_map_count`, of which a thread takes four): counted in `/proc/self/maps`, now and then, and the last
-//!   sixteenth is left to the host. A count is good for as many threads as take half of what it left, and for no more than an
-//!   eighth of what it counted, so that a host that maps on its own is seen, too, and counting stays a small part of the cost.
+//!   sixteenth is left to the host. A count is good for as many threads as take half of what it left, and for no more than
+//!   half of what it counted, so that a host that maps on its own is seen, too, and counting stays a small part of the cost: two lines a thread.
 //!   A host that takes the rest between two counts is not seen; nor is anything where `/proc` cannot be read.
 //!
 //! How many threads a process may have (`ulimit -u`, cgroups, `kernel.pid_max`) the operating system says by itself in time.
@@ -16,8 +19,15 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 
-/// How many threads may still be made before maps are counted again. Held while one is made, so that no two take the same room.
-static MADE_UNTIL_COUNT: Mutex<u64> = Mutex::new(0);
+/// What was found at the last count. Held while a thread is made, so that no two take the same room.
+static FOUND: Mutex<Found> = Mutex::new(Found { until_count: 0, is_strict: true });
+
+struct Found {
+    /// How many threads may still be made before maps are counted again.
+    until_count: u64,
+    /// All memory that is mapped counts, whether it is used or not; or nobody knows.
+    is_strict: bool,
+}
 
 /// Stack and guard, signal stack and guard.
 const MAPS_OF_THREAD: u64 = 4;
@@ -30,15 +40,22 @@ pub(crate) fn make_thread<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T> 
         // A model checker's threads are none of the operating system's, and may be switched under the lock below.
         return make().map_err(|error| Error::LimitReached(format!("threads of this model: {error}")));
     }
-    let mut until_count = MADE_UNTIL_COUNT.lock();
-    if *until_count == 0 {
-        *until_count = room_by_maps()?;
+    let mut found = FOUND.lock();
+    if found.until_count == 0 {
+        *found = Found { until_count: room_by_maps()?, is_strict: is_strict() };
     }
-    spare::check()
-        .map_err(|error| Error::LimitReached(format!("address space or memory for one more thread: {error}")))?;
+    if found.is_strict || spare::is_limited() {
+        spare::check()
+            .map_err(|error| Error::LimitReached(format!("address space or memory for one more thread: {error}")))?;
+    }
     let made = make().map_err(|error| Error::LimitReached(format!("threads of this process: {error}")))?;
-    *until_count = until_count.saturating_sub(1);
+    found.until_count = found.until_count.saturating_sub(1);
     Ok(made)
+}
+
+/// Whether more cannot be mapped than there is, as far as anybody can say.
+fn is_strict() -> bool {
+    fs::read_to_string("/proc/sys/vm/overcommit_memory").map_or(true, |mode| !matches!(mode.trim(), "0" | "1"))
 }
 
 /// For how many threads the maps of this process need no new count.
@@ -58,7 +75,7 @@ fn threads_until_count(max: u64, count: u64) -> Result<u64> {
     if threads == 0 {
         return Err(Error::LimitReached(format!("vm.max_map_count is {max}, and this process has {count} maps")));
     }
-    Ok((threads / 2).min(THREADS_OF_COUNT.max(count / 8)))
+    Ok((threads / 2).min(THREADS_OF_COUNT.max(count / 2)))
 }
 
 fn count_lines(mut file: impl Read) -> io::Result<u64> {
@@ -80,10 +97,24 @@ mod spare {
     use std::num::NonZeroUsize;
 
     use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+    #[cfg(target_os = "linux")]
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
     /// The stack of a thread is 2 MiB, unless the host says otherwise; the rest is for the signal stacks of those that are just
     /// beginning, and for small allocations.
     const SPARE: NonZeroUsize = NonZeroUsize::new(8 << 20).unwrap();
+
+    /// Whether this process has a limit of what it may map; without one, and without strict overcommit, mapping a little never fails.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_limited() -> bool {
+        let is_limited = |resource| getrlimit(resource).map_or(true, |(limit, _)| limit != RLIM_INFINITY);
+        is_limited(Resource::RLIMIT_AS) || is_limited(Resource::RLIMIT_DATA)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn is_limited() -> bool {
+        true
+    }
 
     /// Whether so much could be had now. Not by the allocator, whose habits would change with it.
     pub(super) fn check() -> nix::Result<()> {
@@ -99,6 +130,10 @@ mod spare {
 
 #[cfg(not(unix))]
 mod spare {
+    pub(super) fn is_limited() -> bool {
+        false
+    }
+
     pub(super) fn check() -> std::io::Result<()> {
         Ok(())
     }
@@ -111,7 +146,8 @@ mod tests {
     #[test]
     fn counts_come_closer_towards_the_edge_and_the_last_maps_are_left() {
         assert_eq!(threads_until_count(65530, 100), Ok(64));
-        assert_eq!(threads_until_count(65530, 20_000), Ok(2500));
+        assert_eq!(threads_until_count(65530, 20_000), Ok(5179));
+        assert_eq!(threads_until_count(65530, 4_000), Ok(2000));
         assert_eq!(threads_until_count(65530, 60_000), Ok(179));
         assert_eq!(threads_until_count(65530, 61_431), Ok(0), "room for one: it is made, and then counted again");
         let text = "limit reached: vm.max_map_count is 65530, and this process has 61432 maps";

@@ -1,6 +1,7 @@
 //! The end of a thread of the library's own: who waits for it, and who joins it. Its lock is a leaf.
 //!
-//! It runs → it has ended, said by the thread as its last act → it is joined, by whoever comes first after that.
+//! It runs → it has ended, said by the thread as its last act → it is joined, by whoever comes first after that. A peer whose thread is
+//! made on demand counts as running from the beginning; if none was ever made, it is as good as joined at its end.
 
 use crate::sync::{Arc, JoinHandle, Mutex, current_thread};
 use crate::turn::{Cause, Wait};
@@ -38,6 +39,11 @@ pub(crate) enum Look {
 }
 
 impl Ending {
+    /// There will be an end, whether a thread is made or not.
+    pub(crate) fn expect(&self) {
+        self.0.lock().stage = Stage::Running;
+    }
+
     /// Notes the thread that has been made.
     pub(crate) fn begin(&self, thread: JoinHandle<()>) {
         let mut state = self.0.lock();
@@ -72,7 +78,7 @@ impl Ending {
         self.step(Stage::Ended);
     }
 
-    /// By whoever has joined it.
+    /// By whoever has joined it, or has come to the end in its place.
     pub(crate) fn joined(&self) {
         self.step(Stage::Joined);
     }

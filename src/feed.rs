@@ -5,10 +5,13 @@
 //! nobody waits for it. Without readers an event costs one load. The dead letters are kept under the same lock, read or not.
 
 use std::collections::VecDeque;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 
 use crate::dead_letters::{self, DeadLetter, DeadLetters};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::readiness::Readiness;
 use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::turn::{Cause, Wait};
 
@@ -43,6 +46,18 @@ struct RingState {
     /// The reader was closed: nothing can be read.
     closed: bool,
     waits: Heard,
+    /// Whether `next` would give something, be it that there is nothing more to come.
+    readiness: Readiness,
+}
+
+impl RingState {
+    fn is_ready(&self) -> bool {
+        !self.events.is_empty() || self.missed > 0 || self.ended || self.closed
+    }
+
+    fn look(&mut self) {
+        self.readiness.set(self.is_ready());
+    }
 }
 
 /// The right to put events in, which is also the order in which peers come and go.
@@ -99,6 +114,7 @@ impl Feed {
             ended: false,
             closed: false,
             waits: Vec::new(),
+            readiness: Readiness::default(),
         };
         let ring = Arc::new(Ring { state: Mutex::new(state), capacity, system });
         guard.readers.rings.push(Arc::clone(&ring));
@@ -139,6 +155,7 @@ impl FeedGuard<'_> {
         for ring in self.readers.rings.drain(..) {
             let mut state = ring.state.lock();
             state.ended = true;
+            state.look();
             heard.append(&mut state.waits);
         }
         self.feed.readers_len.store(0, Ordering::SeqCst);
@@ -161,6 +178,7 @@ impl Ring {
             state.events.push_back(Event::Missed { count });
         }
         state.events.push_back(event.clone());
+        state.look();
         heard.append(&mut state.waits);
         true
     }
@@ -173,10 +191,12 @@ impl Ring {
         }
         if let Some(event) = state.events.pop_front() {
             state.first_len = state.first_len.saturating_sub(1);
+            state.look();
             return Ok(Some(event));
         }
         if state.missed > 0 {
             let count = std::mem::take(&mut state.missed);
+            state.look();
             return Ok(Some(Event::Missed { count }));
         }
         if state.ended {
@@ -197,11 +217,19 @@ impl Ring {
             state.closed = true;
             state.events.clear();
             state.first_len = 0;
+            state.look();
             std::mem::take(&mut state.waits)
         };
         for wait in waits {
             wait.end(Cause::Closed, Err(self.gone()));
         }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Result<OwnedFd> {
+        let mut state = self.state.lock();
+        state.look();
+        state.readiness.descriptor()
     }
 
     pub(crate) fn system(&self) -> &str {

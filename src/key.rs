@@ -20,8 +20,8 @@ impl<'a> Key<'a> {
     }
 }
 
-/// The hash of a name, which is what a table asks for as it grows.
-pub(crate) fn hash(text: &str) -> u64 {
+/// The hash of a name.
+fn hash(text: &str) -> u64 {
     keys().hash_one(text)
 }
 

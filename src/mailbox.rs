@@ -12,30 +12,43 @@
 //! Waiting is register then re-check, freeing is free then look, with a SeqCst fence on each side.
 
 use std::collections::VecDeque;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 
 use crate::deadline::Deadline;
+use crate::error;
 use crate::message::{Ask, Letter, Tell};
+use crate::readiness::Readiness;
 use crate::resource::Resource;
+use crate::spin::{self, Habit, Way};
 use crate::sync::queue::{Receiver, Sender, unbounded};
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, fence};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, change_before_load, fence,
+};
 use crate::turn::{Cause, Phase, Wait};
 use crate::unwind::drop_user_data;
 
 pub(crate) struct Mailbox {
-    queue: (Sender<Letter>, Receiver<Letter>),
+    /// Made with the first letter: most peers never get one.
+    queue: OnceLock<(Sender<Letter>, Receiver<Letter>)>,
     room: Room,
     /// What the peer's thread has taken out and not begun.
-    aside: Mutex<Option<Letter>>,
-    /// How many letters were taken out; with those inside, the number of the newest.
+    aside: Mutex<Option<Box<Letter>>>,
+    /// How many letters were taken out to be begun, by one thread at a time; with those inside, the number of the newest.
     taken: AtomicU64,
+    /// How many were taken out to be buried.
+    buried: AtomicU64,
     /// Who waits for room; the count can be read without the lock.
     senders: Mutex<Line<Waiting>>,
     senders_len: AtomicUsize,
     /// Who waits for a message, at a peer without on_message; every taker there holds the lock.
     receivers: Mutex<Line<Arc<Wait<Letter>>>>,
     receivers_len: AtomicUsize,
+    /// Whether `receive` would return at once. Nobody looks until somebody has asked for a descriptor.
+    readiness: Mutex<Readiness>,
+    is_polled: AtomicBool,
     is_inbox: bool,
     bell: Bell,
 }
@@ -68,7 +81,7 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(crate) fn new(tell: Tell, wait: Wait<Option<Resource>>) -> Parcel {
-        Parcel { wait, kind: Arc::clone(&tell.kind), size: tell.body.len(), tell: Mutex::new(Some(tell)) }
+        Parcel { wait, kind: Arc::clone(&tell.label.kind), size: tell.body.len(), tell: Mutex::new(Some(tell)) }
     }
 
     /// Takes the message out, by whoever sends it or gives it up.
@@ -123,14 +136,17 @@ impl Mailbox {
     /// With `is_inbox` messages are for `receive`; otherwise they are for the peer's thread.
     pub(crate) fn new(messages_max: u64, bytes_max: u64, is_inbox: bool) -> Mailbox {
         Mailbox {
-            queue: unbounded(),
+            queue: OnceLock::new(),
             room: Room::new(messages_max, bytes_max),
             aside: Mutex::new(None),
             taken: AtomicU64::new(0),
+            buried: AtomicU64::new(0),
             senders: Line::new(),
             senders_len: AtomicUsize::new(0),
             receivers: Line::new(),
             receivers_len: AtomicUsize::new(0),
+            readiness: Mutex::default(),
+            is_polled: AtomicBool::new(false),
             is_inbox,
             bell: Bell::new(),
         }
@@ -177,6 +193,7 @@ impl Mailbox {
             if senders.closed {
                 return false;
             }
+            waiting.wait().wait_for_room();
             senders.entries.push_back(waiting);
             self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
         }
@@ -195,11 +212,24 @@ impl Mailbox {
         self.serve();
     }
 
-    /// Takes a letter out, for the peer's thread or for the one who closes, who then releases its room: under no lock, and
-    /// when it is begun or buried, so that a mailbox is not drained before that.
+    /// Takes a letter out, on the peer's thread or under the lock of the receivers. Who gets it releases its room: under no lock,
+    /// and when it is begun or buried, so that a mailbox is not drained before that.
     pub(crate) fn take(&self) -> Option<Letter> {
-        let letter = self.queue.1.try_recv().ok()?;
-        self.taken.fetch_add(1, Ordering::Relaxed);
+        let letter = self.queue.get()?.1.try_recv().ok()?;
+        // Only one at a time takes letters here.
+        self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.look();
+        Some(letter)
+    }
+
+    /// Takes a letter out of a closed mailbox, by anybody; as `take`.
+    pub(crate) fn take_to_bury(&self) -> Option<Letter> {
+        let aside = self.take_aside();
+        if aside.is_some() {
+            return aside;
+        }
+        let letter = self.queue.get()?.1.try_recv().ok()?;
+        self.buried.fetch_add(1, Ordering::Relaxed);
         Some(letter)
     }
 
@@ -215,7 +245,7 @@ impl Mailbox {
 
     /// How many letters were taken out so far.
     pub(crate) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+        self.taken.load(Ordering::Relaxed) + self.buried.load(Ordering::Relaxed)
     }
 
     /// How many messages take room.
@@ -225,7 +255,7 @@ impl Mailbox {
 
     /// Nothing can be taken out now; something reserved may be about to come.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.1.is_empty()
+        self.queue.get().is_none_or(|(_, receiver)| receiver.is_empty())
     }
 
     /// Nothing is inside and nothing is about to come; for good, once it is closed.
@@ -235,11 +265,11 @@ impl Mailbox {
 
     /// Puts a letter aside that the peer's thread has taken and not begun: who closes finds it there.
     pub(crate) fn put_aside(&self, letter: Letter) {
-        *self.aside.lock() = Some(letter);
+        *self.aside.lock() = Some(Box::new(letter));
     }
 
     pub(crate) fn take_aside(&self) -> Option<Letter> {
-        self.aside.lock().take()
+        self.aside.lock().take().map(|letter| *letter)
     }
 
     /// Takes the next message for `receive`, or puts the wait in line: then `None`. Refused when closed. Who gets a message
@@ -270,6 +300,26 @@ impl Mailbox {
         self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
     }
 
+    /// A descriptor that is readable whenever `receive` would return at once.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> error::Result<OwnedFd> {
+        self.is_polled.store(true, Ordering::SeqCst);
+        self.look();
+        self.readiness.lock().descriptor()
+    }
+
+    /// After each change of an inbox: says what is so now. Whoever changes it next looks after that, so what is said last is true.
+    fn look(&self) {
+        if !self.is_inbox {
+            return;
+        }
+        fence(Ordering::SeqCst);
+        if self.is_polled.load(Ordering::Relaxed) {
+            let mut readiness = self.readiness.lock();
+            readiness.set(self.is_closed() || !self.is_empty());
+        }
+    }
+
     /// It admits nothing more. Looked at by whoever has pushed a letter in room that he had before.
     pub(crate) fn is_closed(&self) -> bool {
         self.room.is_closed()
@@ -285,6 +335,7 @@ impl Mailbox {
         self.receivers_len.store(0, Ordering::SeqCst);
         // Last of all: whoever finds it closed may take letters without the receivers' lock.
         self.room.close();
+        self.look();
         fence(Ordering::SeqCst);
         (std::mem::take(&mut senders.entries), std::mem::take(&mut receivers.entries))
     }
@@ -306,7 +357,7 @@ impl Mailbox {
     fn push(&self, letter: Letter) -> bool {
         match &letter {
             Letter::Tell(tell) => {
-                if let Some(pair) = &tell.pair {
+                if let Some(pair) = &tell.label.pair {
                     pair.tell();
                 }
             }
@@ -317,18 +368,28 @@ impl Mailbox {
                 }
             }
         }
-        if self.queue.0.send(letter).is_err() {
+        if self.sender().send(letter).is_err() {
             unreachable!("the mailbox keeps its own receiving end");
         }
+        self.look();
         // Also at an inbox: its thread waits for the last letters when the peer closes.
         self.bell.ring();
         true
     }
 
+    fn sender(&self) -> &Sender<Letter> {
+        if let Some((sender, _)) = self.queue.get() {
+            return sender;
+        }
+        // Made outside of the place for it, where nobody waits for anybody.
+        let made = unbounded();
+        &self.queue.get_or_init(|| made).0
+    }
+
     /// Gives room to the first senders in line and letters to the first receivers, until there is nobody to serve. One loop:
-    /// what one gift makes possible is given in the next round.
+    /// what one gift makes possible is given in the next round. After a change of the room's word, or a fence.
     fn serve(&self) {
-        fence(Ordering::SeqCst);
+        change_before_load();
         loop {
             let has_served = self.senders_len.load(Ordering::SeqCst) > 0 && self.grant_room()
                 || self.receivers_len.load(Ordering::SeqCst) > 0 && self.grant_letter();
@@ -385,7 +446,7 @@ impl Mailbox {
     fn grant_letter(&self) -> bool {
         let (wait, letter) = {
             let mut receivers = self.receivers.lock();
-            if self.queue.1.is_empty() {
+            if self.is_empty() {
                 return false;
             }
             let Some(wait) = receivers.entries.pop_front() else {
@@ -438,10 +499,10 @@ impl Room {
     }
 
     fn reserve(&self, size: usize) -> Result<(), NoRoom> {
-        let mut word = self.word.load(Ordering::Relaxed);
+        let mut word = self.word.load(Ordering::SeqCst);
         loop {
             let more = self.check(word, size)?;
-            match self.word.compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
@@ -486,17 +547,32 @@ impl Room {
 }
 
 /// Wakes the peer's own thread, if it sleeps.
+///
+/// | state | means | next |
+/// |---|---|---|
+/// | `AWAKE` | the thread looks for work and will look again before it sleeps | all others, by the thread |
+/// | `LOOKS` | it found none, and looks at the bell for a while, with a permit of [`crate::spin`] | `ASLEEP`, by the thread; `AWAKE` |
+/// | `YIELDS` | it found none, and lets others run | `ASLEEP`, by the thread; `AWAKE` |
+/// | `ASLEEP` | it is parked, or about to be | `AWAKE` |
+///
+/// Whoever makes it `AWAKE` gives the permit back, or unparks.
 pub(crate) struct Bell {
-    asleep: AtomicBool,
+    state: AtomicU8,
     /// How often the thread has looked for work; changed by it alone.
     rounds: AtomicU64,
-    /// Set before anybody else can reach the peer.
+    /// Set when it is made: before it looks for work.
     thread: OnceLock<Thread>,
 }
 
+const AWAKE: u8 = 0;
+const LOOKS: u8 = 1;
+const YIELDS: u8 = 2;
+const ASLEEP: u8 = 3;
+
 impl Bell {
     fn new() -> Bell {
-        Bell { asleep: AtomicBool::new(false), rounds: AtomicU64::new(0), thread: OnceLock::new() }
+        spin::count_cores();
+        Bell { state: AtomicU8::new(AWAKE), rounds: AtomicU64::new(0), thread: OnceLock::new() }
     }
 
     pub(crate) fn own(&self, thread: Thread) {
@@ -506,12 +582,21 @@ impl Bell {
     /// After there is something to do.
     pub(crate) fn ring(&self) {
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed)
-            && self.asleep.swap(false, Ordering::SeqCst)
+        if self.state.load(Ordering::Relaxed) != AWAKE
+            && self.awaken() == ASLEEP
             && let Some(thread) = self.thread.get()
         {
             thread.unpark();
         }
+    }
+
+    /// Makes it `AWAKE`; gives what it was.
+    fn awaken(&self) -> u8 {
+        let state = self.state.swap(AWAKE, Ordering::SeqCst);
+        if state == LOOKS {
+            spin::give_permit();
+        }
+        state
     }
 
     /// On the peer's own thread: it looks for work.
@@ -523,23 +608,51 @@ impl Bell {
     /// The number of the round after which the thread sleeps. Twice the same: it has slept in between.
     pub(crate) fn rest(&self) -> Option<u64> {
         let before = self.rounds.load(Ordering::SeqCst);
-        let is_asleep = self.asleep.load(Ordering::SeqCst);
+        let sleeps = self.state.load(Ordering::SeqCst) != AWAKE;
         let after = self.rounds.load(Ordering::SeqCst);
-        (is_asleep && before == after).then_some(after)
+        (sleeps && before == after).then_some(after)
     }
 
     /// On the peer's own thread: sleeps until it is rung or the deadline passes, unless `has_work` finds something once it counts as
-    /// asleep.
-    pub(crate) fn sleep(&self, deadline: Deadline, has_work: impl FnOnce() -> bool) {
-        self.asleep.store(true, Ordering::SeqCst);
+    /// asleep. It may also be unparked because `is_called`.
+    pub(crate) fn sleep(&self, deadline: Deadline, has_work: impl FnOnce() -> bool, is_called: impl Fn() -> bool) {
+        let state = match spin::choose(Habit::Rest) {
+            Way::Look => LOOKS,
+            Way::Yield => YIELDS,
+            Way::Park => ASLEEP,
+        };
+        self.state.store(state, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        if !has_work() {
-            match deadline.left() {
-                None => crate::sync::park(),
-                Some(left) => crate::sync::park_timeout(left),
-            }
+        if has_work() || state != ASLEEP && self.look(state, deadline, is_called) {
+            self.awaken();
+            return;
         }
-        self.asleep.store(false, Ordering::SeqCst);
+        match deadline.left() {
+            None => crate::sync::park(),
+            Some(left) => crate::sync::park_timeout(left),
+        }
+        self.state.store(AWAKE, Ordering::SeqCst);
+    }
+
+    /// True if it was rung or called meanwhile; otherwise it is to park, and whoever rings unparks it.
+    fn look(&self, state: u8, deadline: Deadline, is_called: impl Fn() -> bool) -> bool {
+        let is_over = || self.state.load(Ordering::Acquire) != state || is_called();
+        if state == YIELDS {
+            spin::let_others_run(Habit::Rest, 1, is_over);
+            return is_called() || !self.fall_asleep(state);
+        }
+        spin::look(deadline, is_over);
+        let is_over = is_called() || !self.fall_asleep(state);
+        if !is_over {
+            spin::give_permit();
+        }
+        spin::learn(Habit::Rest, is_over);
+        is_over
+    }
+
+    /// False if it was rung.
+    fn fall_asleep(&self, state: u8) -> bool {
+        self.state.compare_exchange(state, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
@@ -547,9 +660,11 @@ impl Bell {
 mod tests {
     use super::*;
     use crate::error::Error;
+    use crate::message::Label;
 
     fn tell(body: &'static [u8]) -> Letter {
-        Letter::Tell(Tell { from: "ada".into(), kind: "k".into(), body: Bytes::from_static(body), pair: None })
+        let label = Arc::new(Label { from: "ada".into(), kind: "k".into(), pair: None });
+        Letter::Tell(Tell { label, body: Bytes::from_static(body) })
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::resource::Resource;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::turn::{Cause, Pair, Phase, Wait};
 
 /// What lies in a mailbox.
@@ -18,9 +18,14 @@ pub(crate) enum Letter {
 
 /// A message that nobody waits for the answer of.
 pub(crate) struct Tell {
+    pub(crate) label: Arc<Label>,
+    pub(crate) body: Bytes,
+}
+
+/// What is the same of all tells of one kind from one peer to another.
+pub(crate) struct Label {
     pub(crate) from: Arc<str>,
     pub(crate) kind: Arc<str>,
-    pub(crate) body: Bytes,
     /// To be finished when the message is; `None` where a message is finished when accepted.
     pub(crate) pair: Option<Arc<Pair>>,
 }
@@ -29,12 +34,16 @@ pub(crate) struct Tell {
 pub(crate) struct Ask {
     pub(crate) wait: Wait<Option<Resource>>,
     pub(crate) from: Arc<str>,
+    pub(crate) to: Arc<str>,
     pub(crate) kind: Arc<str>,
     pub(crate) size: usize,
     /// Taken by whoever begins it or gives it up.
     pub(crate) body: Mutex<Bytes>,
     /// It has been recorded as a dead letter; changed under the lock of the feed.
     pub(crate) is_recorded: AtomicBool,
+    /// How many messages stand for it, since it was begun; who drops the last one answers it.
+    messages: AtomicUsize,
+    is_answered: AtomicBool,
 }
 
 impl Letter {
@@ -56,13 +65,30 @@ impl Letter {
 }
 
 impl Ask {
-    pub(crate) fn new(wait: Wait<Option<Resource>>, from: Arc<str>, kind: Arc<str>, body: Bytes) -> Ask {
-        Ask { wait, from, kind, size: body.len(), body: Mutex::new(body), is_recorded: AtomicBool::new(false) }
+    pub(crate) fn new(wait: Wait<Option<Resource>>, [from, to, kind]: [Arc<str>; 3], body: Bytes) -> Ask {
+        Ask {
+            wait,
+            from,
+            to,
+            kind,
+            size: body.len(),
+            body: Mutex::new(body),
+            is_recorded: AtomicBool::new(false),
+            messages: AtomicUsize::new(0),
+            is_answered: AtomicBool::new(false),
+        }
     }
 
     /// Takes the body, by whoever begins it or gives it up.
     pub(crate) fn take_body(&self) -> Bytes {
         std::mem::take(&mut *self.body.lock())
+    }
+
+    /// Answers it with an error, unless it has been answered.
+    fn fail(&self, error: Error) {
+        if !self.is_answered.swap(true, Ordering::AcqRel) {
+            self.wait.end(Cause::Answered, Err(error));
+        }
     }
 }
 
@@ -71,35 +97,53 @@ impl Ask {
 /// A handler borrows it and may [`keep`](Message::keep) it; [`Peer::receive`](crate::Peer::receive) gives it away. When the
 /// last reference is dropped unanswered, a sender that waits gets [`Error::NoReply`]; when the peer has closed before,
 /// [`Error::PeerClosed`]. It may be used from any thread, and outlives its peer.
-pub struct Message(Arc<Received>);
-
-struct Received {
-    from: Arc<str>,
-    to: Arc<str>,
-    kind: Arc<str>,
+pub struct Message {
+    content: Content,
     body: Bytes,
-    ask: Option<Arc<Ask>>,
-    is_answered: AtomicBool,
+}
+
+enum Content {
+    Told(Arc<Label>),
+    Asked(Asked),
+}
+
+/// Counts itself among the messages that stand for the ask.
+struct Asked(Arc<Ask>);
+
+impl Asked {
+    fn new(ask: &Arc<Ask>) -> Asked {
+        ask.messages.fetch_add(1, Ordering::Relaxed);
+        Asked(Arc::clone(ask))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // In a child made by fork nobody waits.
+        if self.0.messages.fetch_sub(1, Ordering::AcqRel) == 1 && !fork::is_forked() {
+            self.0.fail(Error::NoReply { peer: self.0.to.to_string() });
+        }
+    }
 }
 
 impl Message {
-    /// Opens a letter: `None` if it is an ask that was given up meanwhile. Also gives the pair to finish afterwards.
-    pub(crate) fn open(letter: Letter, to: Arc<str>) -> Option<(Message, Option<Arc<Pair>>)> {
-        let is_answered = AtomicBool::new(false);
-        let (received, pair) = match letter {
-            Letter::Tell(Tell { from, kind, body, pair }) => {
-                (Received { from, to, kind, body, ask: None, is_answered }, pair)
-            }
+    /// Opens a letter: `None` if it is an ask that was given up meanwhile.
+    pub(crate) fn open(letter: Letter) -> Option<Message> {
+        match letter {
+            Letter::Tell(Tell { label, body }) => Some(Message { content: Content::Told(label), body }),
             Letter::Ask(ask) => {
-                if !ask.wait.step(Phase::Queued, Phase::Begun) {
-                    return None;
-                }
-                let body = ask.take_body();
-                let (from, kind) = (Arc::clone(&ask.from), Arc::clone(&ask.kind));
-                (Received { from, to, kind, body, ask: Some(ask), is_answered }, None)
+                let is_ours = ask.wait.step(Phase::Queued, Phase::Begun);
+                is_ours.then(|| Message { body: ask.take_body(), content: Content::Asked(Asked::new(&ask)) })
             }
-        };
-        Some((Message(Arc::new(received)), pair))
+        }
+    }
+
+    /// Takes a handler's reference apart: into the label, and what may run a user's destructor or answer an ask.
+    pub(crate) fn close(self) -> (Option<Arc<Label>>, impl Sized) {
+        match self.content {
+            Content::Told(label) => (Some(label), (None, self.body)),
+            Content::Asked(asked) => (None, (Some(asked), self.body)),
+        }
     }
 
     /// Another reference, with which a handler keeps the message to answer it after it has returned.
@@ -107,37 +151,58 @@ impl Message {
     /// A handler that keeps a message and then fails has answered it by that.
     #[must_use]
     pub fn keep(&self) -> Message {
-        Message(Arc::clone(&self.0))
+        let content = match &self.content {
+            Content::Told(label) => Content::Told(Arc::clone(label)),
+            Content::Asked(asked) => Content::Asked(Asked::new(&asked.0)),
+        };
+        Message { content, body: self.body.clone() }
     }
 
     /// The peer that sent it.
     pub fn from(&self) -> &str {
-        &self.0.from
+        match &self.content {
+            Content::Told(label) => &label.from,
+            Content::Asked(asked) => &asked.0.from,
+        }
     }
 
     /// What kind of message it is.
     pub fn kind(&self) -> &str {
-        &self.0.kind
+        match &self.content {
+            Content::Told(label) => &label.kind,
+            Content::Asked(asked) => &asked.0.kind,
+        }
     }
 
-    /// From whom it is and of which kind.
-    pub(crate) fn about(&self) -> (Arc<str>, Arc<str>) {
-        (Arc::clone(&self.0.from), Arc::clone(&self.0.kind))
+    /// The label that it shares with others, if it was told.
+    pub(crate) fn label(&self) -> Option<&Arc<Label>> {
+        match &self.content {
+            Content::Told(label) => Some(label),
+            Content::Asked(_) => None,
+        }
     }
 
     /// The body, borrowed.
     pub fn bytes(&self) -> &[u8] {
-        &self.0.body
+        &self.body
     }
 
     /// The body as a counted reference of its own, without a copy.
     pub fn body(&self) -> Bytes {
-        self.0.body.clone()
+        self.body.clone()
     }
 
     /// Whether the sender waits for an answer.
     pub fn is_ask(&self) -> bool {
-        self.0.ask.is_some()
+        self.ask().is_some()
+    }
+
+    /// The ask that it is.
+    pub(crate) fn ask(&self) -> Option<&Arc<Ask>> {
+        match &self.content {
+            Content::Told(_) => None,
+            Content::Asked(asked) => Some(&asked.0),
+        }
     }
 
     /// Answers the sender. Does not block; may be called from any thread.
@@ -147,37 +212,20 @@ impl Message {
     /// [`Error::InvalidArgument`] if nobody asked or it was answered before; [`Error::Canceled`] if the sender waits no more.
     pub fn reply(&self, body: impl Into<Bytes>) -> Result<()> {
         fork::check()?;
-        let Some(ask) = &self.0.ask else {
+        let Some(ask) = self.ask() else {
             return Err(Error::InvalidArgument("this message was told, nobody waits for a reply".to_owned()));
         };
-        if self.0.is_answered.swap(true, Ordering::AcqRel) {
+        if ask.is_answered.swap(true, Ordering::AcqRel) {
             return Err(Error::InvalidArgument("this message was answered before".to_owned()));
         }
-        let answer = Resource::new(Arc::clone(&self.0.kind), Arc::clone(&self.0.to), 0, body.into());
+        let answer = Resource::new(Arc::clone(&ask.kind), Arc::clone(&ask.to), 0, body.into());
         if ask.wait.end(Cause::Answered, Ok(Some(answer))) { Ok(()) } else { Err(Error::Canceled) }
     }
 
     /// Answers the sender with an error, unless it has been answered.
     pub(crate) fn fail(&self, error: Error) {
-        self.0.fail(error);
-    }
-}
-
-impl Received {
-    fn fail(&self, error: Error) {
-        if let Some(ask) = &self.ask
-            && !self.is_answered.swap(true, Ordering::AcqRel)
-        {
-            ask.wait.end(Cause::Answered, Err(error));
-        }
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        // In a child made by fork nobody waits.
-        if self.ask.is_some() && !fork::is_forked() {
-            self.fail(Error::NoReply { peer: self.to.to_string() });
+        if let Some(ask) = self.ask() {
+            ask.fail(error);
         }
     }
 }

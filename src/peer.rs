@@ -1,6 +1,8 @@
 //! The handle of a peer, and what a peer is spawned with.
 
 use std::fmt;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use crate::message::Message;
 use crate::pending::{self, Call, Pending};
 use crate::post;
 use crate::resource::Resource;
+use crate::start::OpaqueHandlers;
 use crate::sync::Arc;
 
 /// A named OS thread with a mailbox and a shelf; client and server at once.
@@ -275,6 +278,19 @@ impl Peer {
         pending::start(&self.core, call, Form::Started(Deadline::after(timeout)))
     }
 
+    /// A descriptor for a poll loop, of the caller's own: readable whenever [`receive`](Peer::receive) would return at once, and for good
+    /// once the peer is closed. Another thread may take the message meanwhile. Only to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]; [`Error::InvalidArgument`] if the peer has an on_message; [`Error::LimitReached`] if the process has no
+    /// descriptor left.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> Result<OwnedFd> {
+        fork::check()?;
+        post::descriptor(&self.core)
+    }
+
     /// The next message to a peer that was spawned without on_message. Several threads may wait; they are served in order.
     ///
     /// # Errors
@@ -295,7 +311,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] from a handler whose own peer is closed meanwhile.
+    /// [`Error::Closed`] from a handler whose own peer is closed meanwhile; [`Error::LimitReached`], with the peer as open as before, if it
+    /// has an on_stop and, by [`SystemOptions::lazy_threads`](crate::SystemOptions::lazy_threads), no thread yet, and none can be made.
     pub fn close(&self, timeout: Duration) -> Result<Ended> {
         fork::check()?;
         close::close(&self.core, Deadline::after(timeout))
@@ -368,11 +385,20 @@ pub(crate) struct Handlers {
     pub(crate) on_stop: Option<OnStop>,
 }
 
+impl Handlers {
+    /// As the layers below have them; nothing if there are none.
+    pub(crate) fn boxed(self) -> Option<OpaqueHandlers> {
+        let Handlers { on_message, on_request, on_offer, on_received, on_stop } = &self;
+        let is_any = on_message.is_some() || on_request.is_some() || on_offer.is_some() || on_received.is_some();
+        (is_any || on_stop.is_some()).then(|| Box::new(self) as OpaqueHandlers)
+    }
+}
+
 /// Handlers and limits of a peer, for [`PeerSystem::spawn_with`](crate::PeerSystem::spawn_with).
 ///
 /// Handlers run on the peer's own thread, one at a time, with no lock of the library held; every call is legal inside one,
 /// or answers a documented error. A panic stays in the peer: it counts as a failure. They are dropped, with what they own,
-/// on the peer's thread after on_stop, or when spawning fails.
+/// on the peer's thread after on_stop, or when spawning fails; of a peer that never had a thread, on the thread that closes it.
 ///
 /// # Examples
 ///
@@ -470,6 +496,7 @@ impl PeerOptions {
             requests: self.handlers.on_request.is_some(),
             offers: self.handlers.on_offer.is_some(),
             receipts: self.handlers.on_received.is_some(),
+            stop: self.handlers.on_stop.is_some(),
         }
     }
 

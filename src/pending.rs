@@ -1,6 +1,8 @@
 //! Calls that are started and waited for apart.
 
 use std::fmt;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::post;
+#[cfg(unix)]
+use crate::readiness;
 use crate::resource::Resource;
 use crate::sync::Arc;
 use crate::timer::Key;
@@ -77,7 +81,7 @@ struct Started {
     caller: Arc<PeerCore>,
     deadline: Deadline,
     /// Where it is listed with what the close of its caller ends, and with what the timer gives up.
-    in_waits: Option<u64>,
+    in_waits: Option<usize>,
     in_timer: Option<Key>,
 }
 
@@ -175,6 +179,20 @@ impl Pending {
         match &self.0 {
             State::Done(result) => Poll::Ready(Ok(result.clone())),
             State::Underway(started) => started.wait(Deadline::after(timeout)),
+        }
+    }
+
+    /// A descriptor for a poll loop, of the caller's own: readable once the call is done, and then for good. Only to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitReached`] if the process has no descriptor left.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> Result<OwnedFd> {
+        fork::check()?;
+        match &self.0 {
+            State::Done(_) => readiness::of_ready(),
+            State::Underway(started) => started.call.wait().descriptor(),
         }
     }
 

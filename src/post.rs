@@ -1,5 +1,7 @@
 //! Messages on their way: tell, ask and receive, and the record of those that no handler will see.
 
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +13,12 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::feed::Heard;
 use crate::mailbox::{IsClosed, NoRoom, Parcel, Waiting};
-use crate::message::{Ask, Letter, Message, Tell};
+use crate::message::{Ask, Label, Letter, Message, Tell};
 use crate::name;
 use crate::resource::Resource;
+use crate::start;
 use crate::sync::{Arc, Ordering};
-use crate::turn::{Cause, Pair, Phase, Wait};
+use crate::turn::{Cause, Phase, Wait};
 use crate::waits::{Interrupt, Why, give_up};
 
 /// A message on its way, whose sender waits: for room, and an asker then for the answer.
@@ -81,11 +84,20 @@ impl Underway for Sending {
 /// Sends a message; waits for room if there is none.
 pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, form: Form) -> Result<Begun> {
     caller.check_acting()?;
-    name::check_kind(kind)?;
-    let target = caller.system.find(to)?;
-    // At a peer without on_message a message is finished when accepted, so there is nothing to count.
-    let pair = target.hears.messages.then(|| caller.told.pair(target.id));
-    let tell = Tell { from: Arc::clone(&caller.name), kind: kind.into(), body, pair };
+    let target = match caller.system.find(to) {
+        Ok(target) => target,
+        Err(error) => return name::check_kind(kind).and(Err(error)),
+    };
+    let label = if target.hears.messages {
+        let label = caller.told.label(&caller.name, target.id, kind, name::check_kind)?;
+        start::ensure(&target)?;
+        label
+    } else {
+        name::check_kind(kind)?;
+        // A message is finished when accepted, so there is nothing to count.
+        Arc::new(Label { from: Arc::clone(&caller.name), kind: kind.into(), pair: None })
+    };
+    let tell = Tell { label, body };
     let size = tell.body.len();
     let tell = match target.mailbox.try_send(Letter::Tell(tell)) {
         Ok(()) => {
@@ -127,7 +139,14 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, for
         None if form.deadline().is_now() => return Err(Error::TimedOut),
         _ => {}
     }
-    let ask = Arc::new(Ask::new(form.wait(&caller.system)?, Arc::clone(&caller.name), kind.into(), body));
+    if target.hears.messages {
+        start::ensure(&target)?;
+    }
+    let ask = Arc::new(Ask::new(
+        form.wait(&caller.system)?,
+        [Arc::clone(&caller.name), Arc::clone(&target.name), kind.into()],
+        body,
+    ));
     if target.hears.messages {
         ask.wait.link(&target.place(), || false)?;
     }
@@ -169,10 +188,7 @@ fn closed_to(caller: &PeerCore, target: &PeerCore) -> Error {
 pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message> {
     let deadline = Deadline::after(timeout);
     peer.check_acting()?;
-    if !peer.mailbox.is_inbox() {
-        let what = format!("{:?} has an on_message handler, which gets its messages", peer.name);
-        return Err(Error::InvalidArgument(what));
-    }
+    check_inbox(peer)?;
     let mut after = After::new();
     loop {
         let wait = (!deadline.is_now()).then(|| Arc::new(Wait::new()));
@@ -195,13 +211,28 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
         let opened = open(peer, letter, &mut after);
         peer.mailbox.release(size);
         bury_late(peer);
-        if let Some((message, _)) = opened {
+        if let Some(message) = opened {
             if let Some(ask) = ask {
                 keep(peer, ask);
             }
             return Ok(message);
         }
     }
+}
+
+/// A descriptor that is readable whenever `receive` would return at once.
+#[cfg(unix)]
+pub(crate) fn descriptor(peer: &PeerCore) -> Result<OwnedFd> {
+    peer.check_acting()?;
+    check_inbox(peer)?;
+    peer.mailbox.descriptor()
+}
+
+fn check_inbox(peer: &PeerCore) -> Result<()> {
+    if peer.mailbox.is_inbox() {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument(format!("{:?} has an on_message handler, which gets its messages", peer.name)))
 }
 
 /// Notes an ask that is to be answered later: at the end of the peer its sender is told, if nobody has answered.
@@ -219,30 +250,32 @@ pub(crate) fn end_kept(by: &PeerCore) {
 }
 
 /// Opens a letter to a peer, or records it if it was given up before.
-pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<(Message, Option<Arc<Pair>>)> {
+pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<Message> {
     match letter {
         Letter::Ask(ask) => {
-            let opened = Message::open(Letter::Ask(Arc::clone(&ask)), Arc::clone(&to.name));
+            let opened = Message::open(Letter::Ask(Arc::clone(&ask)));
             if opened.is_none() {
                 record_ask(to, &ask, &mut after.heard);
             }
             opened
         }
-        tell => Message::open(tell, Arc::clone(&to.name)),
+        tell => Message::open(tell),
     }
 }
 
 /// After a letter may have been pushed: if the peer has closed, whoever did that may have looked before it lay there, and
 /// the peer's own thread may be long in a handler.
-pub(crate) fn bury_late(to: &PeerCore) {
+pub(crate) fn bury_late(to: &Arc<PeerCore>) {
     if to.mailbox.is_closed() {
         bury_all(to, &mut After::new());
+        // If it has no thread, whoever has had the last letter comes to its end.
+        (to.system.above.end)(to);
     }
 }
 
 /// Buries the letters that are in the mailbox. The room of each is freed after that: the peer's end waits for it.
 pub(crate) fn bury_all(to: &PeerCore, after: &mut After) {
-    while let Some(letter) = to.mailbox.take_aside().or_else(|| to.mailbox.take()) {
+    while let Some(letter) = to.mailbox.take_to_bury() {
         let size = letter.size();
         bury(to, letter, after);
         to.mailbox.release(size);
@@ -254,13 +287,14 @@ pub(crate) fn bury_all(to: &PeerCore, after: &mut After) {
 pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
     match letter {
         Letter::Tell(tell) => {
-            let letter = dead_letter(to, &tell.from, &tell.kind, tell.body.len(), to.peer_closed());
+            let Tell { label, body } = tell;
+            let letter = dead_letter(to, &label.from, &label.kind, body.len(), to.peer_closed());
             to.system.feed.lock().bury(&mut after.heard, letter);
-            if let Some(pair) = &tell.pair {
+            if let Some(pair) = &label.pair {
                 pair.finish();
                 after.go_on(to.desk.finished());
             }
-            after.release_body(tell.body);
+            after.release_body(body);
         }
         Letter::Ask(ask) => {
             // First the record, then the answer: the events of a call come before it returns.

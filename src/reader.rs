@@ -1,6 +1,8 @@
 //! The handle with which a user reads events.
 
 use std::fmt;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::call::{After, block};
@@ -46,6 +48,37 @@ impl EventReader {
             self.ring.leave(&wait);
             result?;
         }
+    }
+
+    /// A descriptor for a poll loop, of the caller's own: readable whenever [`next`](EventReader::next) would return at once, and for good
+    /// once the reader is closed or all has been read of a system that has ended. Another thread may take the event meanwhile. Only to
+    /// be waited for: who reads from it takes the sign away from all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitReached`] if the process has no descriptor left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    /// use std::os::fd::AsFd;
+    /// # use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kitchen = potluck::PeerSystem::open("kitchen")?;
+    /// let events = kitchen.events(100)?;
+    /// let descriptor = events.descriptor()?;
+    /// kitchen.spawn("ada")?;
+    /// poll(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+    /// assert!(matches!(events.next(Duration::ZERO)?, potluck::Event::Joined { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> Result<OwnedFd> {
+        fork::check()?;
+        self.ring.descriptor()
     }
 
     /// Ends it for all threads: those that wait, and all later calls, get [`Error::Closed`].

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use indexmap::IndexMap;
 
-use crate::key::{self, Key};
+use crate::key::Key;
 use crate::random;
 use crate::sync::{Arc, Mutex, RwLock};
 
@@ -21,7 +21,8 @@ pub(crate) struct Registry<P> {
     holders: Shards<Mutex<ByName<Holders<P>>>>,
 }
 
-type ByName<T> = HashTable<(Arc<str>, T)>;
+/// With the hash of the name, so that a table that grows reads no names, which lie anywhere.
+type ByName<T> = HashTable<(u64, Arc<str>, T)>;
 
 /// By id; an IndexMap, so that any holder can be picked in one step.
 type Holders<P> = IndexMap<u64, Arc<P>, RandomState>;
@@ -38,12 +39,12 @@ impl<P> Registry<P> {
     pub(crate) fn find(&self, name: &str) -> Option<Arc<P>> {
         let name = Key::new(name);
         let names = self.names.of(name).read();
-        names.find(name.hash, is_named(name)).map(|(_, peer)| Arc::clone(peer))
+        names.find(name.hash, is_named(name)).map(|(_, _, peer)| Arc::clone(peer))
     }
 
     pub(crate) fn add(&self, id: u64, name: &Arc<str>, peer: &Arc<P>) {
-        let entry = (Arc::clone(name), Arc::clone(peer));
-        let name = Key::new(name);
+        let (shared, name) = (name, Key::new(name));
+        let entry = (name.hash, Arc::clone(shared), Arc::clone(peer));
         self.names.of(name).write().insert_unique(name.hash, entry, rehash);
         self.order.lock().insert(id, Arc::clone(peer));
     }
@@ -69,14 +70,14 @@ impl<P> Registry<P> {
     pub(crate) fn shared_name(&self, resource: Key<'_>) -> Arc<str> {
         let holders = self.holders.of(resource).lock();
         let held = holders.find(resource.hash, is_named(resource));
-        held.map_or_else(|| resource.text.into(), |(name, _)| Arc::clone(name))
+        held.map_or_else(|| resource.text.into(), |(_, name, _)| Arc::clone(name))
     }
 
     pub(crate) fn add_holder(&self, resource: Key<'_>, name: &Arc<str>, id: u64, peer: &Arc<P>) {
         let mut holders = self.holders.of(resource).lock();
-        let (_, of) = holders
+        let (_, _, of) = holders
             .entry(resource.hash, is_named(resource), rehash)
-            .or_insert_with(|| (Arc::clone(name), Holders::default()))
+            .or_insert_with(|| (resource.hash, Arc::clone(name), Holders::default()))
             .into_mut();
         of.insert(id, Arc::clone(peer));
     }
@@ -85,7 +86,7 @@ impl<P> Registry<P> {
         let name = Key::new(resource);
         let mut holders = self.holders.of(name).lock();
         if let Ok(mut entry) = holders.find_entry(name.hash, is_named(name)) {
-            let (_, of) = entry.get_mut();
+            let (_, _, of) = entry.get_mut();
             of.swap_remove(&id);
             if of.is_empty() {
                 entry.remove();
@@ -93,11 +94,21 @@ impl<P> Registry<P> {
         }
     }
 
+    /// The ids of all holders of a resource in the order of spawning.
+    pub(crate) fn ids_of_holders(&self, resource: Key<'_>) -> Vec<u64> {
+        let mut ids: Vec<u64> = match self.holders.of(resource).lock().find(resource.hash, is_named(resource)) {
+            Some((_, _, of)) => of.keys().copied().collect(),
+            None => Vec::new(),
+        };
+        ids.sort_unstable();
+        ids
+    }
+
     /// All holders of a resource in the order of spawning.
     pub(crate) fn holders(&self, resource: &str) -> Vec<Arc<P>> {
         let name = Key::new(resource);
         let mut holders: Vec<(u64, Arc<P>)> = match self.holders.of(name).lock().find(name.hash, is_named(name)) {
-            Some((_, of)) => of.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect(),
+            Some((_, _, of)) => of.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect(),
             None => Vec::new(),
         };
         holders.sort_unstable_by_key(|(id, _)| *id);
@@ -107,7 +118,7 @@ impl<P> Registry<P> {
     /// Any holder but the one with this id.
     pub(crate) fn pick_holder(&self, resource: Key<'_>, but: u64) -> Option<Arc<P>> {
         let holders = self.holders.of(resource).lock();
-        let (_, of) = holders.find(resource.hash, is_named(resource))?;
+        let (_, _, of) = holders.find(resource.hash, is_named(resource))?;
         let skipped = of.get_index_of(&but);
         let choices = of.len() - usize::from(skipped.is_some());
         if choices == 0 {
@@ -121,12 +132,12 @@ impl<P> Registry<P> {
     }
 }
 
-fn is_named<T>(name: Key<'_>) -> impl Fn(&(Arc<str>, T)) -> bool {
-    move |(other, _)| **other == *name.text
+fn is_named<T>(name: Key<'_>) -> impl Fn(&(u64, Arc<str>, T)) -> bool {
+    move |(hash, other, _)| *hash == name.hash && **other == *name.text
 }
 
-fn rehash<T>((name, _): &(Arc<str>, T)) -> u64 {
-    key::hash(name)
+fn rehash<T>((hash, _, _): &(u64, Arc<str>, T)) -> u64 {
+    *hash
 }
 
 /// The parts of a table.

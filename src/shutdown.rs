@@ -57,11 +57,13 @@ pub(crate) fn shutdown(system: &Arc<SystemCore>, timeout: Duration) -> Result<Re
     let waited = if half.is_now() { Ok(()) } else { wait_for_rest(system, half) };
     close_all(system);
     waited?;
-    // In this order: one that is in neither has been joined.
+    // In this order: one that is in neither has been joined, or had no thread and has ended.
     let mut ending = system.registry.list();
     ending.extend(system.unjoined.lock().values().cloned());
+    // Those that found no thread for their on_stop come last: by then those of the others are gone.
+    ending.sort_by_cached_key(|peer| peer.life.stage() == Stage::Open);
     for peer in ending {
-        match close::wait(&peer, deadline)? {
+        match close::close(&peer, deadline)? {
             Ended::Yes => {}
             Ended::Deferred => return Ok(report(Ended::Deferred)),
             Ended::StillRunning => {
@@ -108,14 +110,16 @@ fn wait_for_rest(system: &SystemCore, deadline: Deadline) -> Result<()> {
     }
 }
 
-/// Begins the close of every peer.
+/// Begins the close of every peer, and carries out the end of those that have no thread. One whose on_stop finds no thread stays
+/// open; a shutdown that is waited for says so.
 pub(crate) fn close_all(system: &SystemCore) {
     let mut after = After::new();
     system.quiet.end();
     system.quiet.take_deferred();
-    for peer in system.registry.list() {
-        close::begin(&peer, &mut after);
-    }
+    let mut peers = system.registry.list();
+    peers.retain(|peer| close::begin(peer, &mut after).is_ok());
+    drop(after);
+    peers.iter().for_each(close::end_without_thread);
 }
 
 /// Those that have not ended, the one that was waited for among them if it has ended only now.
@@ -142,6 +146,8 @@ fn look(system: &SystemCore) -> bool {
 /// Whether a peer is at rest; the number stays the same as long as it is.
 fn rest_of(peer: &PeerCore) -> Option<u64> {
     match peer.life.stage() {
+        // Without a thread it has never been at work; a thread's rounds begin with 1.
+        Stage::Open if peer.start.is_open() => Some(0).filter(|_| !peer.has_work()),
         Stage::Open => peer.mailbox.bell().rest().filter(|_| !peer.has_work()),
         // It looks when it has left.
         Stage::Closing => None,

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::core::{PeerCore, Stage, SystemCore};
-use crate::doing::Seen;
+use crate::doing::{Doing, Seen};
 use crate::resource::Resource;
 
 /// What the peers of a system are doing, so that a hang can be read; see [`PeerSystem::snapshot`](crate::PeerSystem::snapshot).
@@ -43,7 +43,8 @@ pub struct PeerSnapshot {
     pub handler: Option<RunningHandler>,
     /// The call that its thread waits in, if it waits in one.
     pub call: Option<WaitingCall>,
-    /// How long its thread has been doing what it does: waiting in the call, else running the handler, else resting.
+    /// How long its thread has been doing what it does: waiting in the call, else running the handler, else resting. Zero
+    /// if it has none yet, or has just been made.
     pub since: Duration,
 }
 
@@ -86,10 +87,10 @@ pub(crate) fn take(system: &SystemCore) -> Snapshot {
 
 /// Waits for no handler: each lock is held for a moment, and under none of them runs user code.
 pub(crate) fn take_of(peer: &PeerCore) -> PeerSnapshot {
-    let Seen { handler, call, rests } = peer.doing.see();
-    let handler = handler.map(|(handler, since)| {
+    let Seen { handler, call, rests } = peer.doing.get().map(Doing::see).unwrap_or_default();
+    let handler = handler.map(|handler| {
         let (from, what) = handler.about.unzip();
-        RunningHandler { name: handler.name, from: text(from), what: text(what), since }
+        RunningHandler { name: handler.name, from: text(from), what: text(what), since: handler.since }
     });
     let call = call.map(|call| WaitingCall {
         verb: call.verb,

@@ -7,15 +7,13 @@ use std::time::Duration;
 use crate::arrivals::Arrivals;
 use crate::call::{self, After, block};
 use crate::close;
-use crate::core::{Begun, Form, Kept, Life, Limits, PeerCore, Stage, SystemCore, Told, in_call};
+use crate::core::{Above, Begun, Form, Kept, Life, Limits, PeerCore, Stage, SystemCore, in_call};
 use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
-use crate::desk::Desk;
-use crate::doing::Doing;
-use crate::edge;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::Feed;
+use crate::first_use::FirstUse;
 use crate::fork;
 use crate::key::Key;
 use crate::mailbox::Mailbox;
@@ -28,9 +26,9 @@ use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
 use crate::shutdown::{self, Report};
-use crate::signals;
 use crate::snapshot::{self, Snapshot};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadBuilder};
+use crate::start::{self, Start};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::timer::Timer;
 use crate::turn::{Cause, Turn, Wait};
 use crate::waits::Waits;
@@ -94,6 +92,7 @@ impl PeerSystem {
             feed: Feed::new(limits.dead_letters_max),
             arrivals: Arrivals::new(),
             limits,
+            above: Above { run: worker::run, end: worker::end_without_thread },
             next_id: AtomicU64::new(1),
             is_closed: AtomicBool::new(false),
             quiet: Quiet::new(),
@@ -123,7 +122,8 @@ impl PeerSystem {
         self.spawn_with(name, PeerOptions::new())
     }
 
-    /// Spawns a peer with handlers or limits of its own. Returns once its thread is made.
+    /// Spawns a peer with handlers or limits of its own. Returns once its thread is made, unless that is left for later by
+    /// [`SystemOptions::lazy_threads`].
     ///
     /// # Errors
     ///
@@ -149,16 +149,15 @@ impl PeerSystem {
                 options.mailbox_bytes_max.unwrap_or(limits.mailbox_bytes_max),
                 !hears.messages,
             ),
-            desk: Desk::new(),
-            told: Told::new(),
+            desk: FirstUse::new(),
+            told: FirstUse::new(),
             kept: Kept::new(),
             waits: Waits::new(),
-            doing: Doing::new(),
+            doing: FirstUse::new(),
             life: Life::new(),
+            start: Start::new(options.handlers.boxed()),
         });
         let mut after = After::new();
-        // Shared, so that handlers whose thread cannot be made are dropped here, after the lock below.
-        let handlers = Arc::new(Mutex::new(options.handlers));
         let spawning = system.spawning.lock();
         system.check_open()?;
         if system.registry.find(name).is_some() {
@@ -167,14 +166,7 @@ impl PeerSystem {
         if system.registry.len() as u64 >= limits.peers_max {
             return Err(Error::LimitReached(format!("peers_max of the system is {}", limits.peers_max)));
         }
-        let thread = {
-            let (core, handlers) = (Arc::clone(&core), Arc::clone(&handlers));
-            let builder = ThreadBuilder::new().name(format!("potluck:{name}"));
-            edge::make_thread(|| signals::blocked(|| builder.spawn(move || worker::run(core, handlers))))?
-        };
-        core.turn.own(thread.thread().clone());
-        core.mailbox.bell().own(thread.thread().clone());
-        core.life.ending.begin(thread);
+        start::begin(&core)?;
         let mut feed = system.feed.lock();
         system.registry.add(core.id, &core.name, &core);
         feed.emit(&mut after.heard, || Event::Joined { peer: Arc::clone(&core.name) });
@@ -283,7 +275,7 @@ impl PeerSystem {
         let deadline = Deadline::after(timeout);
         self.core().check_inside()?;
         name::check_resource(resource)?;
-        let holders = self.core().registry.holders(resource);
+        let holders = self.core().registry.ids_of_holders(Key::new(resource));
         if holders.is_empty() {
             return Err(Error::NoSuchResource { name: resource.to_owned(), peer: None });
         }
@@ -388,7 +380,8 @@ impl PeerSystem {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] from a handler of another system whose own peer is closed meanwhile.
+    /// [`Error::Closed`] from a handler of another system whose own peer is closed meanwhile; [`Error::LimitReached`] if all have ended but
+    /// for peers whose on_stop finds no thread (see [`SystemOptions::lazy_threads`]): the call may be repeated.
     pub fn shutdown(&self, timeout: Duration) -> Result<Report> {
         fork::check()?;
         shutdown::shutdown(self.core(), timeout)
@@ -426,13 +419,13 @@ struct Holders {
 
 impl Holders {
     /// Both lists are in the order of spawning.
-    fn new(peers: &[Arc<PeerCore>], holders: &[Arc<PeerCore>]) -> Holders {
+    fn new(peers: &[Arc<PeerCore>], holders: &[u64]) -> Holders {
         let mut left = holders.iter().peekable();
         let mut found = Holders { holders: Vec::with_capacity(peers.len()), index: vec![None; peers.len()] };
         for (place, peer) in peers.iter().enumerate() {
             // One that has come or gone between the two lists is left out.
-            while left.next_if(|holder| holder.id < peer.id).is_some() {}
-            if left.next_if(|holder| holder.id == peer.id).is_some() {
+            while left.next_if(|holder| **holder < peer.id).is_some() {}
+            if left.next_if(|holder| **holder == peer.id).is_some() {
                 found.add(place);
             }
         }
@@ -540,6 +533,7 @@ pub struct SystemOptions {
     dead_letters_max: Option<u64>,
     drop_timeout: Option<Duration>,
     close_on_handler_failure: bool,
+    lazy_threads: bool,
 }
 
 const MAILBOX_MESSAGES_MAX: u64 = 1024;
@@ -610,6 +604,19 @@ impl SystemOptions {
         self
     }
 
+    /// Whether a peer's thread is made only when there is first something to run on it: a handler, also on_stop. Otherwise it is made at spawn.
+    ///
+    /// So peers that only share and request are cheap, and there may be far more of them than threads. A peer that never had a
+    /// thread ends on the thread that closes it, where its handlers, which never ran, are dropped. What
+    /// spawning says of threads is then said by the call that needs the first one: a tell, an ask, a request, an offer or an
+    /// exchange fails with [`Error::LimitReached`] if none can be made, and so does the close of a peer with an on_stop.
+    /// Nothing has happened then, and the call may be repeated.
+    #[must_use]
+    pub fn lazy_threads(mut self, lazy: bool) -> Self {
+        self.lazy_threads = lazy;
+        self
+    }
+
     fn limits(&self) -> Result<Limits> {
         check_limit("peers_max", self.peers_max)?;
         check_limit("mailbox_messages_max", self.mailbox_messages_max)?;
@@ -626,6 +633,7 @@ impl SystemOptions {
             dead_letters_max: self.dead_letters_max.unwrap_or(DEAD_LETTERS_MAX),
             drop_timeout: self.drop_timeout.unwrap_or(DROP_TIMEOUT),
             close_on_handler_failure: self.close_on_handler_failure,
+            lazy_threads: self.lazy_threads,
         })
     }
 }

@@ -50,14 +50,23 @@
 //! peer; whoever moves the call on moves the links, and whoever finishes the call ends those waits. A thread registers and
 //! looks again, and the finishing looks after it has finished, under the lock of the list; so none is missed. Which peer it is,
 //! and the links, change together, under the lock of the ring.
+//!
+//! The thread of a wait says in the word how it waits, and whoever finishes it reads that in the step that sets it done: while it
+//! `LOOKS`, with a permit of [`crate::spin`], the permit is given back; once it `PARKS`, it is unparked; before either, it will
+//! see for itself that it is done.
 
 use std::collections::VecDeque;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::readiness::Readiness;
 use crate::ring::{self, Links, Place};
+use crate::spin::{self, Habit, Way};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU8, AtomicU64, Mutex, OnceLock, Ordering, Thread, current_thread, park, park_timeout,
+    Arc, AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, OnceLock, Ordering, Thread, current_thread, park,
+    park_timeout,
 };
 
 const FREE: u8 = 0;
@@ -71,7 +80,7 @@ pub(crate) struct Turn<W> {
     granted: AtomicBool,
     /// Set with the turn held: the owner is to go on freeing it.
     handed: AtomicBool,
-    /// The peer's own thread; set before anybody else can reach the peer.
+    /// The peer's own thread; until there is one, whoever hands the turn on sees to that.
     owner: OnceLock<Thread>,
     line: Mutex<Line<W>>,
 }
@@ -107,7 +116,7 @@ impl<W> Turn<W> {
         }
     }
 
-    /// Names the peer's own thread; once, before anybody else can reach the peer.
+    /// Names the peer's own thread, when it is made.
     pub(crate) fn own(&self, thread: Thread) {
         self.owner.get_or_init(|| thread);
     }
@@ -207,12 +216,18 @@ impl<W> Turn<W> {
         true
     }
 
+    /// With the turn held: whether somebody is in line for it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.word.load(Ordering::SeqCst) & QUEUED != 0
+    }
+
     /// The turn waits for the peer's own thread to go on with it.
     pub(crate) fn is_handed(&self) -> bool {
         self.handed.load(Ordering::SeqCst)
     }
 
-    fn unpark_owner(&self) {
+    /// After the turn was handed on.
+    pub(crate) fn unpark_owner(&self) {
         if let Some(owner) = self.owner.get() {
             owner.unpark();
         }
@@ -296,14 +311,19 @@ pub(crate) enum Cause {
     Canceled = 4,
 }
 
-const PHASE: u8 = 0b11;
-const CLAIMED: u8 = 0b100;
-const DONE: u8 = 0b1000;
-const LINKED: u8 = 0b1_0000;
-const CAUSE_SHIFT: u8 = 5;
+const PHASE: u32 = 0b11;
+const CLAIMED: u32 = 0b100;
+const DONE: u32 = 0b1000;
+const LINKED: u32 = 0b1_0000;
+/// How its thread waits: it looks, with a permit of [`crate::spin`], or it is parked or about to be.
+const LOOKS: u32 = 0b10_0000;
+const PARKS: u32 = 0b100_0000;
+/// It waits for room: whoever frees that is at work, and needs a core.
+const FOR_ROOM: u32 = 0b1000_0000;
+const CAUSE_SHIFT: u32 = 8;
 
 impl Phase {
-    fn of(word: u8) -> Phase {
+    fn of(word: u32) -> Phase {
         match word & PHASE {
             0 => Phase::Waiting,
             1 => Phase::Queued,
@@ -313,7 +333,7 @@ impl Phase {
 }
 
 impl Cause {
-    fn of(word: u8) -> Cause {
+    fn of(word: u32) -> Cause {
         match word >> CAUSE_SHIFT {
             0 => Cause::Answered,
             1 => Cause::TimedOut,
@@ -326,7 +346,7 @@ impl Cause {
 
 /// A registration: a call that waits for one result, which is given exactly once.
 pub(crate) struct Wait<T> {
-    word: AtomicU8,
+    word: AtomicU32,
     /// Written by the one who claimed, before `DONE`; taken by the thread that made the call, after it.
     result: Mutex<Option<Result<T>>>,
     waiter: Waiter,
@@ -345,7 +365,12 @@ struct Listeners {
     /// The peer whose handler the call waits for now.
     waits_for: Option<Place>,
     waits: Vec<Arc<Wait<()>>>,
+    readiness: Readiness,
 }
+
+/// How often a thread that waits for room lets others run before it parks: who makes the room may be among them, and then
+/// needs to wake nobody.
+const YIELDS_FOR_ROOM: u32 = 8;
 
 impl<T> Wait<T> {
     /// A wait of the calling thread, for what no handler has to do.
@@ -360,16 +385,20 @@ impl<T> Wait<T> {
 
     /// A wait of a call that was started: of whoever [`listen`](Wait::listen)s.
     pub(crate) fn of_started() -> Wait<T> {
-        Wait::of(Waiter::Listeners(Mutex::new(Listeners { waits_for: None, waits: Vec::new() })))
+        Wait::of(Waiter::Listeners(Mutex::new(Listeners {
+            waits_for: None,
+            waits: Vec::new(),
+            readiness: Readiness::default(),
+        })))
     }
 
     fn of(waiter: Waiter) -> Wait<T> {
-        Wait { word: AtomicU8::new(0), result: Mutex::new(None), waiter }
+        Wait { word: AtomicU32::new(0), result: Mutex::new(None), waiter }
     }
 
     /// Moves an ask on, unless it has been claimed.
     pub(crate) fn step(&self, from: Phase, to: Phase) -> bool {
-        self.change(|word| (word & CLAIMED == 0 && Phase::of(word) == from).then_some(word & !PHASE | to as u8))
+        self.change(|word| (word & CLAIMED == 0 && Phase::of(word) == from).then_some(word & !PHASE | to as u32))
             .is_some()
     }
 
@@ -445,14 +474,14 @@ impl<T> Wait<T> {
 
     fn remove_link(&self, links: &mut Links, from: &Place) {
         // Who claims it meanwhile removes the link.
-        let is_linked = |word: u8| word & (LINKED | CLAIMED) == LINKED;
+        let is_linked = |word: u32| word & (LINKED | CLAIMED) == LINKED;
         if self.change(|word| is_linked(word).then_some(word & !LINKED)).is_some() {
             links.remove(from);
         }
     }
 
     /// Changes the word, and gives what it was; `None` if `to` refuses.
-    fn change(&self, to: impl Fn(u8) -> Option<u8>) -> Option<u8> {
+    fn change(&self, to: impl Fn(u32) -> Option<u32>) -> Option<u32> {
         self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, to).ok()
     }
 
@@ -460,7 +489,7 @@ impl<T> Wait<T> {
     ///
     /// Links go in the same step, under the lock of the ring: who comes second may go on at once, and must not find them there.
     pub(crate) fn claim(&self, cause: Cause) -> Option<Phase> {
-        let claimed = CLAIMED | (cause as u8) << CAUSE_SHIFT;
+        let claimed = CLAIMED | (cause as u32) << CAUSE_SHIFT;
         if let Some(word) = self.change(|word| (word & (CLAIMED | LINKED) == 0).then_some(word | claimed)) {
             return Some(Phase::of(word));
         }
@@ -484,11 +513,17 @@ impl<T> Wait<T> {
     /// By the one who claimed: gives the result and wakes who waits.
     pub(crate) fn finish(&self, result: Result<T>) {
         *self.result.lock() = Some(result);
-        self.word.fetch_or(DONE, Ordering::SeqCst);
+        let word = self.word.fetch_or(DONE, Ordering::SeqCst);
         match &self.waiter {
-            Waiter::Thread { thread, .. } => thread.unpark(),
+            Waiter::Thread { .. } if word & LOOKS != 0 => spin::give_permit(),
+            Waiter::Thread { thread, .. } if word & PARKS != 0 => thread.unpark(),
+            Waiter::Thread { .. } => {}
             Waiter::Listeners(listeners) => {
-                let waits = std::mem::take(&mut listeners.lock().waits);
+                let waits = {
+                    let mut listeners = listeners.lock();
+                    listeners.readiness.set(true);
+                    std::mem::take(&mut listeners.waits)
+                };
                 for wait in waits {
                     wait.end(Cause::Answered, Ok(()));
                 }
@@ -520,6 +555,39 @@ impl<T> Wait<T> {
         self.word.load(Ordering::Acquire) & DONE != 0
     }
 
+    /// It waits for room from now on.
+    pub(crate) fn wait_for_room(&self) {
+        self.word.fetch_or(FOR_ROOM, Ordering::SeqCst);
+    }
+
+    /// Looks for a while whether it gets done, if that may help.
+    fn look(&self, deadline: Deadline, awake: &mut impl FnMut() -> bool) {
+        let is_done = |awake: &mut dyn FnMut() -> bool| {
+            awake();
+            self.is_done()
+        };
+        let is_in_line = || self.word.load(Ordering::Relaxed) & (FOR_ROOM | PHASE | CLAIMED) == FOR_ROOM;
+        match spin::choose(Habit::Call) {
+            Way::Look => {
+                if self.change(|word| (word & DONE == 0).then_some(word | LOOKS)).is_none() {
+                    return spin::give_permit();
+                }
+                spin::look(deadline, || is_done(awake));
+                let is_done = self.change(|word| (word & DONE == 0).then_some(word & !LOOKS)).is_none();
+                if !is_done {
+                    spin::give_permit();
+                }
+                spin::learn(Habit::Call, is_done);
+            }
+            Way::Yield if !is_in_line() => spin::let_others_run(Habit::Call, 1, || is_done(awake)),
+            Way::Yield | Way::Park => {}
+        }
+        if is_in_line() && spin::pays(Habit::Room) {
+            let is_late = || deadline.left().is_some_and(|left| left.is_zero());
+            spin::let_others_run(Habit::Room, YIELDS_FOR_ROOM, || is_done(awake) || !is_in_line() || is_late());
+        }
+    }
+
     /// Blocks the thread that made it until it is done. At the deadline it runs `give_up`, which claims it; if it was claimed
     /// first, the short rest is waited for. `awake` runs before each park, and parks only if it is false.
     pub(crate) fn block(
@@ -529,7 +597,11 @@ impl<T> Wait<T> {
         mut awake: impl FnMut() -> bool,
     ) -> Result<T> {
         let (mut deadline, mut give_up) = (deadline.begin(), Some(give_up));
-        while !self.is_done() {
+        if !self.is_done() {
+            self.look(deadline, &mut awake);
+        }
+        // From here on whoever finishes it unparks.
+        while self.change(|word| (word & DONE == 0).then_some(word | PARKS)).is_some() {
             if awake() {
                 continue;
             }
@@ -569,6 +641,17 @@ impl<T: Clone> Wait<T> {
         }
         listeners.waits.push(Arc::clone(wait));
         Ok(())
+    }
+
+    /// A descriptor that is readable once it is done.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Result<OwnedFd> {
+        let Waiter::Listeners(listeners) = &self.waiter else {
+            return Err(Error::Internal("this call was not started".to_owned()));
+        };
+        let mut listeners = listeners.lock();
+        listeners.readiness.set(self.is_done());
+        listeners.readiness.descriptor()
     }
 
     /// Takes out a wait that has ended before the call.

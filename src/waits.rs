@@ -1,8 +1,6 @@
 //! The calls that a close ends: one list per peer, of those that act as it and of those that wait on its own thread. And in
 //! general, what can end a call before it is done, whatever it waits for.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use crate::error::Error;
@@ -71,30 +69,44 @@ pub(crate) struct Waits(Mutex<List>);
 
 struct List {
     closed: bool,
-    next: u64,
-    calls: BTreeMap<u64, Arc<dyn Interrupt>>,
+    /// By number; empty places are used again, so that one more call mostly takes no memory.
+    calls: Vec<Option<Arc<dyn Interrupt>>>,
+    empty: Vec<usize>,
 }
 
 impl Waits {
     pub(crate) fn new() -> Waits {
-        Waits(Mutex::new(List { closed: false, next: 0, calls: BTreeMap::new() }))
+        Waits(Mutex::new(List { closed: false, calls: Vec::new(), empty: Vec::new() }))
     }
 
     /// Adds a call, and gives the number to remove it by; `None` if they are closed.
-    pub(crate) fn add(&self, call: Arc<dyn Interrupt>) -> Option<u64> {
+    pub(crate) fn add(&self, call: Arc<dyn Interrupt>) -> Option<usize> {
         let mut list = self.0.lock();
         if list.closed {
             return None;
         }
-        let number = list.next;
-        list.next += 1;
-        list.calls.insert(number, call);
-        Some(number)
+        match list.empty.pop() {
+            Some(number) => {
+                list.calls[number] = Some(call);
+                Some(number)
+            }
+            None => {
+                list.calls.push(Some(call));
+                Some(list.calls.len() - 1)
+            }
+        }
     }
 
-    pub(crate) fn remove(&self, number: u64) {
-        // It is dropped after the lock: it may be the last reference to what it offered.
-        let removed = self.0.lock().calls.remove(&number);
+    /// Removes a call, which is done once for each that was added.
+    pub(crate) fn remove(&self, number: usize) {
+        let mut list = self.0.lock();
+        // A close may have taken all.
+        let removed = list.calls.get_mut(number).and_then(Option::take);
+        if removed.is_some() {
+            list.empty.push(number);
+        }
+        drop(list);
+        // After the lock: it may be the last reference to what the call offered.
         drop(removed);
     }
 
@@ -106,6 +118,6 @@ impl Waits {
             std::mem::take(&mut list.calls)
         };
         // Its caller may have let go of it meanwhile.
-        calls.into_values().map(|call| (call.give_up(Why::Closed(name)), call)).collect()
+        calls.into_iter().flatten().map(|call| (call.give_up(Why::Closed(name)), call)).collect()
     }
 }

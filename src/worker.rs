@@ -1,16 +1,17 @@
 //! The thread behind a peer: runs its handlers, in turn, and carries out its end.
 //!
 //! One round: it takes the next operation or message, takes its turn, runs on_received for all that has come onto the shelf,
-//! then the handler of what it took, and frees the turn, doing what callers left in line. The notes come after the taking,
+//! then the handler of what it took, and frees the turn, doing what callers left in line. As long as there is nothing to do but the next
+//! message, it keeps its turn for that, too, and whoever wants the turn meanwhile gets it as soon as the handler returns. The notes come after the taking,
 //! so that a resource that a peer offered is told before a message that it sent later. An operation is due when as many
 //! letters have been taken as had come before it; a note waits for none, since all notes are told in each round. What is taken and
 //! not begun lies where the one who closes finds it, so that nobody waits for it longer than that.
 
 use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
 use crate::close::{self, joined, shut};
-use crate::core::{Operation, PeerCore, Stage, Verb, begin_running, end_running};
+use crate::core::{Operation, PeerCore, Stage, Verb, as_own};
 use crate::deadline::Deadline;
-use crate::doing::{Doing, Handler};
+use crate::doing::{About, Doing};
 use crate::error::Error;
 use crate::event::Event;
 use crate::key::Key;
@@ -18,19 +19,35 @@ use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
 use crate::post::{bury, bury_all, bury_late, end_kept, keep, open};
 use crate::shutdown;
-use crate::sync::{Arc, Mutex, Ordering};
+use crate::sync::{Arc, Ordering};
 use crate::unwind::{caught, drop_user_data};
 
 /// All that the peer's own thread does.
-pub(crate) fn run(core: Arc<PeerCore>, handlers: Arc<Mutex<Handlers>>) {
-    begin_running(Arc::clone(&core));
-    let handlers = std::mem::take(&mut *handlers.lock());
+pub(crate) fn run(core: Arc<PeerCore>) {
+    let _own = as_own(Arc::clone(&core));
+    let handlers = handlers_of(&core);
     let mut worker = Worker { peer: Peer::new(Arc::clone(&core)), core, handlers };
-    while worker.core.life.stage() == Stage::Open {
-        worker.round();
+    let core = Arc::clone(&worker.core);
+    while core.life.stage() == Stage::Open {
+        worker.round(&core);
     }
     worker.end();
-    end_running();
+}
+
+/// The end of a peer that has no thread and never will have, once its mailbox is drained: by whoever closes it or, if letters
+/// were still in somebody's hands then, by whoever has had the last of them. Its on_stop, if it had one, would have had a thread.
+pub(crate) fn end_without_thread(core: &Arc<PeerCore>) {
+    if !core.start.is_without() || !core.mailbox.is_drained() || !core.start.end() {
+        return;
+    }
+    // What users' destructors may do here, they may do as on the peer's own thread.
+    let _own = as_own(Arc::clone(core));
+    leave(core, handlers_of(core));
+    core.life.ending.joined();
+}
+
+fn handlers_of(core: &PeerCore) -> Handlers {
+    core.start.take_handlers().and_then(|handlers| handlers.downcast().ok()).map_or_else(Handlers::default, |it| *it)
 }
 
 struct Worker {
@@ -45,12 +62,11 @@ enum Work {
 }
 
 impl Worker {
-    fn round(&mut self) {
-        let core = Arc::clone(&self.core);
+    fn round(&mut self, core: &Arc<PeerCore>) {
         let mut after = After::new();
         core.mailbox.bell().begin_round();
-        shutdown::go_on(&core);
-        core.turn.go_on(&mut |operation| perform(operation, &core, &mut after));
+        shutdown::go_on(core);
+        core.turn.go_on(&mut |operation| perform(operation, core, &mut after));
         let work = self.next();
         // Those that came before what was taken now: more may come as long as their handlers wait.
         let notes = core.desk.notes_len();
@@ -65,33 +81,56 @@ impl Worker {
                 core.desk.put_down().into_iter().for_each(|operation| after.release_call(operation));
                 after.release_call(operation);
             }
-            Some(Work::Letter(letter)) if notes == 0 => worker.handle(letter, after),
-            Some(Work::Letter(letter)) => {
-                core.mailbox.put_aside(letter);
-                if core.life.stage() != Stage::Open {
-                    // Whoever closes may have looked before it lay there.
-                    bury_all(&core, after);
-                    after.settle();
-                }
-                worker.tell_notes(notes, after);
-                core.mailbox.take_aside().into_iter().for_each(|letter| worker.handle(letter, after));
-            }
+            Some(Work::Letter(letter)) => worker.handle_all(letter, notes, after),
             None => worker.tell_notes(notes, after),
         });
         // A turn that was handed on waits for no destructor of what this round has replaced.
-        while core.turn.go_on(&mut |operation| perform(operation, &core, &mut after)) {
+        while core.turn.go_on(&mut |operation| perform(operation, core, &mut after)) {
             after.settle();
         }
+    }
+
+    /// Handles a letter after the notes that came before it; then, in the same turn, those that follow, as long as there is
+    /// nothing else to do and nobody wants the turn. With the turn held no note comes, but while a handler waits in a call.
+    fn handle_all(&mut self, letter: Letter, notes: usize, after: &mut After) {
+        self.handle_first(letter, notes, after);
+        while self.keeps_turn(after)
+            && let Some(letter) = self.core.mailbox.take()
+        {
+            self.handle(letter, after);
+        }
+    }
+
+    fn keeps_turn(&self, after: &After) -> bool {
+        let core = &self.core;
+        let has_else = core.desk.has_work() || core.turn.is_wanted() || core.system.quiet.is_watched();
+        after.is_empty() && !has_else && core.life.stage() == Stage::Open
+    }
+
+    fn handle_first(&mut self, letter: Letter, notes: usize, after: &mut After) {
+        if notes == 0 {
+            return self.handle(letter, after);
+        }
+        let core = Arc::clone(&self.core);
+        core.mailbox.put_aside(letter);
+        if core.life.stage() != Stage::Open {
+            // Whoever closes may have looked before it lay there.
+            bury_all(&core, after);
+            after.settle();
+        }
+        self.tell_notes(notes, after);
+        core.mailbox.take_aside().into_iter().for_each(|letter| self.handle(letter, after));
     }
 
     fn rest(&self) {
         let core = &self.core;
         let mut is_due = false;
         core.doing.rest();
-        core.mailbox.bell().sleep(shutdown::closes_by(core), || {
+        let has_work = || {
             is_due = core.life.stage() == Stage::Open && !core.has_work() && shutdown::is_due(&core.system);
             is_due || core.life.stage() != Stage::Open || core.has_work()
-        });
+        };
+        core.mailbox.bell().sleep(shutdown::closes_by(core), has_work, || core.turn.is_handed());
         if is_due {
             shutdown::close_all(&core.system);
         }
@@ -116,8 +155,9 @@ impl Worker {
     fn tell_notes(&mut self, count: usize, after: &mut After) {
         for note in (0..count).map_while(|_| self.core.desk.take_note()) {
             if let Some(on_received) = &mut self.handlers.on_received {
-                let about = (Arc::clone(&note.from), Arc::clone(note.resource.shared_name()));
-                let result = guard(&self.core.doing, "on_received", Some(about), || {
+                let about = About::Names(Arc::clone(&note.from), Arc::clone(note.resource.shared_name()));
+                self.core.doing.handles("on_received", about);
+                let result = guard(&self.core.doing, || {
                     on_received(&self.peer, &note.from, &note.resource);
                     Ok(())
                 });
@@ -141,10 +181,11 @@ impl Worker {
         let opened = open(&self.core, letter, after);
         self.core.mailbox.release(size);
         bury_late(&self.core);
-        let (Some((message, pair)), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
+        let (Some(message), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
             return;
         };
-        match guard(&self.core.doing, "on_message", Some(message.about()), || on_message(&self.peer, &message)) {
+        self.core.doing.handles_message(&message);
+        match guard(&self.core.doing, || on_message(&self.peer, &message)) {
             Ok(()) => {}
             Err(HandlerError::UnknownMessage) => {
                 self.core.system.feed.emit(&mut after.heard, || Event::UnknownMessage {
@@ -161,7 +202,8 @@ impl Worker {
         // Who is to be told of a failure does not wait for a destructor.
         after.settle();
         // An ask that is neither answered nor kept is answered by this.
-        drop_user_data(message);
+        let (label, dying) = message.close();
+        drop_user_data(dying);
         if let Some(ask) = ask {
             // One that was kept waits on, but not for a handler of this peer.
             ask.wait.unlink();
@@ -169,7 +211,7 @@ impl Worker {
                 keep(&self.core, ask);
             }
         }
-        if let Some(pair) = pair {
+        if let Some(pair) = label.as_ref().and_then(|label| label.pair.as_ref()) {
             pair.finish();
             after.go_on(self.core.desk.finished());
         }
@@ -194,11 +236,13 @@ impl Worker {
     fn vote(&mut self, operation: &Operation, after: &mut After) -> Result<Seen, Error> {
         let mut seen = Seen::default();
         let (from, name) = (&operation.caller.name, &operation.name);
-        let about = || Some((Arc::clone(from), Arc::clone(name)));
+        let doing = &self.core.doing;
+        let about = || About::Names(Arc::clone(from), Arc::clone(name));
         if let (Verb::Request | Verb::RequestNewer(_) | Verb::Fetch | Verb::Exchange, Some(on_request)) =
             (&operation.verb, &mut self.handlers.on_request)
         {
-            let vote = guard(&self.core.doing, "on_request", about(), || on_request(&self.peer, from, name));
+            doing.handles("on_request", about());
+            let vote = guard(doing, || on_request(&self.peer, from, name));
             vote.map_err(|error| self.refused(from, error, after))?;
             let held = self.core.shelf.lock().get(Key::new(name)).cloned();
             seen.theirs = Some(held.ok_or_else(|| self.core.no_such_resource(name))?);
@@ -212,7 +256,8 @@ impl Worker {
             Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => return Ok(seen),
         };
         if let Some(on_offer) = &mut self.handlers.on_offer {
-            let vote = guard(&self.core.doing, "on_offer", about(), || on_offer(&self.peer, from, &offered));
+            doing.handles("on_offer", about());
+            let vote = guard(doing, || on_offer(&self.peer, from, &offered));
             vote.map_err(|error| self.refused(from, error, after))?;
             seen.mine = Some(offered);
         }
@@ -243,7 +288,8 @@ impl Worker {
         if self.core.system.limits.close_on_handler_failure {
             // What failed is told its failure, not the close that comes of it.
             self.core.desk.put_down().into_iter().for_each(|operation| after.release_call(operation));
-            close::begin(&self.core, after);
+            // It has a thread, this one: it cannot fail.
+            let _ = close::begin(&self.core, after);
         }
         Error::HandlerFailed { peer: self.core.name.to_string(), text }
     }
@@ -257,13 +303,16 @@ impl Worker {
         while !core.mailbox.is_drained() {
             bury_all(&core, &mut after);
             after.settle();
-            core.mailbox.bell().sleep(Deadline::Never, || core.mailbox.is_drained() || !core.mailbox.is_empty());
+            let has_work = || core.mailbox.is_drained() || !core.mailbox.is_empty();
+            core.mailbox.bell().sleep(Deadline::Never, has_work, || false);
         }
         self.in_turn(&mut after, |worker, after| {
             // No more can come: the shelf is closed.
             worker.tell_notes(usize::MAX, after);
             if let Some(on_stop) = worker.handlers.on_stop.take() {
-                let result = guard(&worker.core.doing, "on_stop", None, || {
+                let doing = &worker.core.doing;
+                doing.handles("on_stop", About::Nothing);
+                let result = guard(doing, || {
                     on_stop(&worker.peer);
                     Ok(())
                 });
@@ -273,38 +322,44 @@ impl Worker {
                 }
             }
         });
-        // on_stop was the last that could answer what has been kept.
-        end_kept(&self.core);
         drop(after);
-        let Handlers { on_message, on_request, on_offer, on_received, on_stop } = std::mem::take(&mut self.handlers);
-        // One by one: a destructor that panics ends there.
-        drop_user_data(on_message);
-        drop_user_data(on_request);
-        drop_user_data(on_offer);
-        drop_user_data(on_received);
-        drop_user_data(on_stop);
-        clear_shelf(&core);
-        let mut after = After::new();
         core.system.unjoined.lock().insert(core.id, Arc::clone(&core));
-        {
-            let mut feed = core.system.feed.lock();
-            core.system.registry.remove(core.id, &core.name);
-            feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
-            if core.system.check_open().is_err() && core.system.registry.len() == 0 {
-                feed.close(&mut after.heard);
-                // No call is under way any more, and nobody may come to say so.
-                core.system.timer.close();
-            }
-        }
-        drop(after);
-        core.life.step(Stage::Closing, Stage::Ended);
-        shutdown::left(&core);
+        leave(&core, std::mem::take(&mut self.handlers));
         core.life.ending.end();
         // Nobody is left to join this thread. If somebody has the handle all the same, he joins it.
         if core.system.is_abandoned.load(Ordering::SeqCst) && core.life.ending.detach() {
             joined(&core);
         }
     }
+}
+
+/// The last steps, after the last handler: the senders of what has been kept, the user's data, the lists, the waiters.
+fn leave(core: &Arc<PeerCore>, handlers: Handlers) {
+    // on_stop was the last that could answer.
+    end_kept(core);
+    let Handlers { on_message, on_request, on_offer, on_received, on_stop } = handlers;
+    // One by one: a destructor that panics ends there.
+    drop_user_data(on_message);
+    drop_user_data(on_request);
+    drop_user_data(on_offer);
+    drop_user_data(on_received);
+    drop_user_data(on_stop);
+    clear_shelf(core);
+    let mut after = After::new();
+    {
+        let mut feed = core.system.feed.lock();
+        core.system.registry.remove(core.id, &core.name);
+        feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
+        if core.system.check_open().is_err() && core.system.registry.len() == 0 {
+            feed.close(&mut after.heard);
+            // No call is under way any more, and nobody may come to say so.
+            core.system.timer.close();
+        }
+        // Under the lock, which a shutdown takes last: after it, all have ended.
+        core.life.step(Stage::Closing, Stage::Ended);
+    }
+    drop(after);
+    shutdown::left(core);
 }
 
 fn clear_shelf(core: &PeerCore) {
@@ -327,12 +382,7 @@ fn one_line(text: &str) -> String {
 
 const TEXT_CHARS_MAX: usize = 4096;
 
-/// Runs a handler; its panic becomes a failure with the panic's text.
-fn guard(
-    doing: &Doing,
-    name: &'static str,
-    about: Option<(Arc<str>, Arc<str>)>,
-    run: impl FnOnce() -> HandlerResult,
-) -> HandlerResult {
-    doing.run(Handler { name, about }, || caught(run)).unwrap_or_else(|text| Err(HandlerError::Failed(text)))
+/// Runs the handler that `doing` has been told of; its panic becomes a failure with the panic's text.
+fn guard(doing: &Doing, run: impl FnOnce() -> HandlerResult) -> HandlerResult {
+    doing.run(|| caught(run)).unwrap_or_else(|text| Err(HandlerError::Failed(text)))
 }

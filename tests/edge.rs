@@ -1,4 +1,5 @@
-//! At the edge of what the operating system gives to threads: spawn answers LimitReached, what there is goes on, nothing aborts.
+//! At the edge of what the operating system gives to threads: spawn answers LimitReached, what there is goes on, nothing aborts. With
+//! threads on demand the call that needs the first one answers so.
 //!
 //! Each test runs itself again in a process of its own, which has the low limit, and ends it by a deadline.
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use potluck::{Ended, Error, Peer, PeerOptions, PeerSystem};
+use potluck::{Ended, Error, Peer, PeerOptions, PeerSystem, SystemOptions};
 
 /// Set in the child.
 const CHILD: &str = "POTLUCK_TEST_EDGE";
@@ -62,6 +63,85 @@ fn peers_until_it_fails() -> String {
     error.to_string()
 }
 
+/// Gives peers something to run, by a tell, until there is no thread for one; gives the text of the failure. Whether what comes free
+/// when threads end can be had again is the C library's affair: it keeps some stacks, which are no address space for anybody else.
+fn threads_until_it_fails(comes_free: bool) -> String {
+    let options = SystemOptions::new().lazy_threads(true);
+    let kitchen = PeerSystem::open_with("kitchen", options).expect("a system needs no thread");
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let handled = Arc::new(AtomicUsize::new(0));
+    let cook = |name: &str| {
+        let (counted, handled) = (Counted(Arc::clone(&dropped)), Arc::clone(&handled));
+        let options = PeerOptions::new().on_message(move |_, message| {
+            let _ = &counted;
+            handled.fetch_add(1, Ordering::SeqCst);
+            if message.is_ask() { Ok(message.reply("salt")?) } else { Ok(()) }
+        });
+        kitchen.spawn_with(name, options).expect("a peer needs no thread")
+    };
+    let (ada, bob, idle) = (cook("ada"), cook("bob"), cook("idle"));
+    bob.share("soup", "tomato").expect("it fits");
+    let spawn = |name: &str, options| kitchen.spawn_with(name, options).expect("a peer needs no thread");
+    let stopping = spawn("stopping", PeerOptions::new().on_stop(|_| {}));
+    let receiving = spawn("receiving", PeerOptions::new().on_received(|_, _, _| {}));
+    let agreeing = spawn("agreeing", PeerOptions::new().on_request(|_, _, _| Ok(())));
+    agreeing.share("soup", "leek").expect("it fits");
+    bob.ask("ada", "taste", "", LONG).expect("there is room for one");
+
+    let mut started = Vec::new();
+    let error = loop {
+        let name = format!("peer{}", started.len());
+        let peer = cook(&name);
+        match bob.tell(&name, "hello", "", LONG) {
+            Ok(()) => started.push(peer),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::LimitReached(_)), "{error:?}");
+    // By now a little may have come free again; what fails has changed nothing, and says why.
+    let mut accepted = 1 + started.len();
+    let is_refused = |result: Result<(), Error>| match result {
+        Ok(()) => false,
+        Err(Error::LimitReached(_)) => true,
+        Err(error) => panic!("{error:?}"),
+    };
+    accepted += usize::from(!is_refused(bob.ask("idle", "taste", "", LONG).map(drop)));
+    if is_refused(bob.offer("receiving", "soup", LONG)) {
+        assert!(receiving.get("soup").is_err());
+    }
+    if is_refused(ada.request("agreeing", "soup", LONG).map(drop)) {
+        assert!(ada.get("soup").is_err());
+    }
+    // From the next holder: one that has no handler that would have to run.
+    ada.fetch("soup", LONG).expect("bob has it, and needs no thread");
+    if is_refused(stopping.close(LONG).map(|ended| assert_eq!(ended, Ended::Yes))) {
+        assert!(!stopping.has_ended());
+        stopping.share("bread", "rye").expect("it is open");
+    }
+    // Those that are there go on, and so does what needs no thread.
+    assert_eq!(ada.ask("ada", "taste", "", Duration::ZERO).map(drop), Err(Error::TimedOut));
+    assert_eq!(bob.ask("ada", "taste", "", LONG).expect("it goes on").bytes(), b"salt");
+    accepted += 1;
+    let more = kitchen.spawn("more").expect("a peer needs no thread");
+    bob.offer("more", "soup", LONG).expect("it needs no thread");
+    assert_eq!(more.close(LONG), Ok(Ended::Yes));
+    // What comes free is used.
+    for peer in started.drain(..).rev().take(8) {
+        assert_eq!(peer.close(LONG), Ok(Ended::Yes));
+    }
+    let again = is_refused(bob.tell("idle", "hello", "", LONG));
+    accepted += usize::from(!again);
+    assert_eq!(idle.close(LONG), Ok(Ended::Yes));
+    let is_over = !is_refused(kitchen.shutdown(LONG).map(|report| assert_eq!(report.ended, Ended::Yes)));
+    assert_eq!(stopping.has_ended(), is_over);
+    assert!(is_over && !again || !comes_free);
+    // All others have ended in any case.
+    assert!([&ada, &bob, &receiving, &agreeing].iter().all(|peer| peer.has_ended()));
+    let dead = kitchen.dead_letters().expect("it is no child").count as usize;
+    assert_eq!(handled.load(Ordering::SeqCst) + dead, accepted);
+    error.to_string()
+}
+
 /// Runs a test again in a process of its own, after a command of the shell; gives what it printed.
 fn again(test: &str, shell: &str) -> String {
     let program = std::env::current_exe().expect("the test's own path");
@@ -95,10 +175,40 @@ fn a_small_address_space_is_a_limit() {
 }
 
 #[test]
+fn a_small_data_segment_is_a_limit() {
+    if is_again() {
+        return println!("{}", peers_until_it_fails());
+    }
+    for kib in (60_000..62_052).step_by(108) {
+        let said = again("a_small_data_segment_is_a_limit", &format!("ulimit -d {kib}"));
+        assert!(said.contains("address space") || said.contains("threads of this process"), "{said}");
+    }
+}
+
+#[test]
 fn peers_until_it_fails_on_this_machine() {
     if is_again() {
         return println!("{}", peers_until_it_fails());
     }
     // Which limit comes first is the machine's affair.
     again("peers_until_it_fails_on_this_machine", "true");
+}
+
+#[test]
+fn threads_on_demand_stop_at_the_same_edge() {
+    if is_again() {
+        return println!("{}", threads_until_it_fails(false));
+    }
+    for kib in (60_000..62_052).step_by(108) {
+        let said = again("threads_on_demand_stop_at_the_same_edge", &format!("ulimit -v {kib}"));
+        assert!(said.contains("address space") || said.contains("threads of this process"), "{said}");
+    }
+}
+
+#[test]
+fn threads_on_demand_until_it_fails_on_this_machine() {
+    if is_again() {
+        return println!("{}", threads_until_it_fails(true));
+    }
+    again("threads_on_demand_until_it_fails_on_this_machine", "true");
 }

@@ -1,4 +1,9 @@
-//! The committed header is the one that the source makes. `make header` puts it in place.
+//! The committed header is the one that the source makes, and compilers take it. `make header` puts it in place.
+
+#[path = "tools/mod.rs"]
+mod tools;
+
+use std::process::Command;
 
 mod manual;
 
@@ -122,5 +127,37 @@ fn the_manual_speaks_of_functions_and_constants_that_there_are() {
             || GENERATED.contains(&format!(" {word};\n"))
             || word == "POTLUCK_E_";
         assert!(is_declared, "{word}");
+    }
+}
+
+/// Whether a compiler takes this text, with all warnings as errors.
+fn compiles(compiler: &str, language: &str, standard: &str, text: &str) -> Result<(), String> {
+    let source = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alone-{compiler}-{standard}"));
+    std::fs::write(&source, text).expect("the folder is writable");
+    let mut command = Command::new(compiler);
+    command.args(["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-fsyntax-only", "-x", language]);
+    command.arg(format!("-std={standard}")).arg(concat!("-I", env!("CARGO_MANIFEST_DIR"), "/include")).arg(source);
+    let output = command.output().expect("it was found");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() && said.is_empty() { Ok(()) } else { Err(said) }
+}
+
+#[test]
+fn the_header_alone_compiles_as_c_and_as_cpp_in_each_standard() {
+    let alone = "#include \"potluck.h\"\n#include \"potluck.h\"\n";
+    let unclean = format!("{alone}int narrow(long long wide);\nint narrow(long long wide) {{ return wide; }}\n");
+    for (language, standards, compilers) in
+        [("c", ["c99", "c11", "c17"], ["gcc", "clang"]), ("c++", ["c++11", "c++17", "c++20"], ["g++", "clang++"])]
+    {
+        for compiler in compilers {
+            if !tools::are_there(&[compiler], &format!("the header alone as {}", standards.join(", "))) {
+                continue;
+            }
+            for standard in standards {
+                compiles(compiler, language, standard, alone).unwrap_or_else(|said| panic!("{standard}: {said}"));
+                let said = compiles(compiler, language, standard, &unclean).expect_err("warnings are errors");
+                assert!(said.contains("conversion"), "{standard}: {said}");
+            }
+        }
     }
 }

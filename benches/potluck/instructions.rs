@@ -28,6 +28,7 @@ const COUNTED: &[(&str, &str, &str, Option<&str>)] = &[
     ("P1", "64 B", "instructions", Some("request")),
     ("P1", "64 B", "instructions_of_floor", Some("request by hand")),
     ("P2", "64 B", "instructions", None),
+    ("P4", "one core", "instructions", Some("ask")),
     ("P5", "one core", "instructions", Some("tell")),
     ("P7", "1 to 1", "instructions", Some("offer")),
     ("P7", "1 to 1", "instructions_of_floor", Some("offer by hand")),
@@ -38,6 +39,7 @@ pub(crate) fn make_calls(what: &str, calls: usize) -> Outcome<()> {
     match what {
         "request" => drop(Kitchen::open()?.requests(calls)?),
         "request by hand" => drop(Kitchen::open()?.by_hand(calls)?),
+        "ask" => messages::ask_often(calls)?,
         "tell" => drop(messages::tells(calls)?),
         "offer" | "offer by hand" => {
             let system = PeerSystem::open("kitchen")?;

@@ -129,8 +129,8 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
                 instructions::make_calls(what, calls.parse()?)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            ["--resident", what, count] => {
-                println!("{}", peers::resident(what, count.parse()?)?);
+            ["--resident", workload, which, count] => {
+                println!("{}", peers::resident(workload, which, count.parse()?)?);
                 return Ok(ExitCode::SUCCESS);
             }
             _ => return Err(format!("what is {:?}?", rest[0]).into()),
@@ -170,7 +170,7 @@ fn all(options: &Options) -> Outcome<ExitCode> {
         process.args(options.quick.then_some("--quick")).args(["--group", group.name]);
         rows.read(&output(process, &cores[first..])?)?;
     }
-    if options.wants(&["P1", "P2", "P5", "P7"]) {
+    if options.wants(&["P1", "P2", "P4", "P5", "P7"]) {
         eprintln!("bench: instruction counts");
         instructions::count(&mut rows, options.quick)?;
     }

@@ -80,6 +80,18 @@ fn ask(run: Run, rows: &mut Rows) -> Outcome<()> {
     Ok(())
 }
 
+/// So many asks of one peer, and their answers.
+pub(crate) fn ask_often(calls: usize) -> Outcome<()> {
+    let system = PeerSystem::open("kitchen")?;
+    system.spawn_with("ada", PeerOptions::new().on_message(|_, message| Ok(message.reply(message.body())?)))?;
+    let bob = system.spawn("bob")?;
+    let body = Bytes::from(vec![7; 64]);
+    for _ in 0..calls {
+        check("bytes", black_box(bob.ask(black_box("ada"), "taste", body.clone(), SOON)?).len(), 64)?;
+    }
+    Ok(())
+}
+
 const RING: usize = 100;
 
 fn name_in_ring(at: usize) -> String {

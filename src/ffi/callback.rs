@@ -260,8 +260,13 @@ pub(super) fn handlers(
             fail_if_told(foreign(|| unsafe { function(peer, from.as_ptr(), id, data) }));
         });
     }
-    // There with or without a callback, so that the user data lives until the last handler has run.
     let on_stop = options.on_stop;
+    let is_had = Arc::strong_count(&callbacks) > 1;
+    if on_stop.is_none() && (is_had || callbacks.user_data.drop.is_none()) {
+        // The other handlers have the user data, until the last of them has run; or nobody has to.
+        return handlers;
+    }
+    // With or without a callback: it has the user data where no other handler does.
     handlers.on_stop(move |peer| {
         let peer = callbacks.peer(peer);
         if let Some(function) = on_stop {

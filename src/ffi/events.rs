@@ -1,6 +1,6 @@
 //! Event readers, and events as values.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 
 use super::guard::guard;
 use super::handle::{Kind, Table};
@@ -144,6 +144,22 @@ pub unsafe extern "C" fn potluck_events_next(
         // SAFETY: checked above.
         unsafe { output::set_sized(out_event, &event(&next)) };
         Ok(())
+    })
+}
+
+/// A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_events_next` would return at once, and for
+/// good once the reader is closed, or the system has ended and all is read. Another thread may take the event meanwhile. Only to be
+/// waited for: who reads from it takes the sign away from all. Does not block. `*out_fd` is -1 after a failure.
+///
+/// OK, CLOSED (the reader is closed), LIMIT_REACHED (descriptors), INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_events_fd(events: potluck_events_t, out_fd: *mut c_int) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_fd, -1) };
+        let reader = READERS.get_named(events.id)?;
+        // SAFETY: as above.
+        unsafe { output::give_descriptor(out_fd, || reader.descriptor()) }
     })
 }
 

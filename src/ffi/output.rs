@@ -1,5 +1,8 @@
 //! What goes out to C. Out-parameters are set to 0 at entry and written for statuses 0 to 9; NULL is one not wanted.
 
+use std::ffi::c_int;
+use std::os::fd::IntoRawFd;
+
 use super::input::{CStruct, check_size};
 use crate::{Error, Result};
 
@@ -13,6 +16,20 @@ pub(super) unsafe fn set<T>(out: *mut T, value: T) {
         // SAFETY: the caller promises that it is writable.
         unsafe { out.write_unaligned(value) };
     }
+}
+
+/// Gives C a descriptor of its own, made only if it is wanted.
+///
+/// # Safety
+///
+/// `out_fd` is NULL or writable.
+pub(super) unsafe fn give_descriptor<D: IntoRawFd>(out_fd: *mut c_int, make: impl FnOnce() -> Result<D>) -> Result<()> {
+    if !out_fd.is_null() {
+        let descriptor = make()?.into_raw_fd();
+        // SAFETY: as the caller of this function promises.
+        unsafe { set(out_fd, descriptor) };
+    }
+    Ok(())
 }
 
 /// Sets all but `struct_size` of a struct that the library fills in to zero, as far as both sides know it. Checks that it

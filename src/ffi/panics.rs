@@ -217,6 +217,9 @@ const CALLS: &[(&str, Call)] = &[
     ("potluck_peer_receive", |k| unsafe { potluck_peer_receive(k.ada, 0, k.out()) }),
     ("potluck_peer_start", |k| unsafe { potluck_peer_start(k.bob, &call(), k.out()) }),
     ("potluck_pending_wait", |k| unsafe { potluck_pending_wait(k.pending, 0, k.out()) }),
+    ("potluck_events_fd", |k| unsafe { potluck_events_fd(k.events, null_mut()) }),
+    ("potluck_peer_fd", |k| unsafe { potluck_peer_fd(k.ada, null_mut()) }),
+    ("potluck_pending_fd", |k| unsafe { potluck_pending_fd(k.pending, null_mut()) }),
     ("potluck_pending_release", |k| unsafe { potluck_pending_release(k.pending) }),
     ("potluck_resource_keep", |k| unsafe { potluck_resource_keep(k.soup, k.out()) }),
     ("potluck_resource_data", |k| unsafe { potluck_resource_data(k.soup, k.out(), k.out::<usize>().add(1)) }),
@@ -247,7 +250,10 @@ const CALLS: &[(&str, Call)] = &[
 fn has_out(name: &str) -> bool {
     let functions = manual::functions();
     let function = functions.iter().find(|function| function.name == name).expect("the header has it");
-    function.parameters.iter().any(|parameter| parameter.name.starts_with("out_") && !parameter.is_sized())
+    function
+        .parameters
+        .iter()
+        .any(|parameter| parameter.name.starts_with("out_") && parameter.name != "out_fd" && !parameter.is_sized())
 }
 
 /// Calls with a panic at this place, if the call comes there.

@@ -1,6 +1,6 @@
 //! Peers: what they are spawned with, and their calls.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,7 +139,8 @@ pub unsafe extern "C" fn potluck_peer_spawn(
 ///
 /// OK: no callback runs or will run, user_data has been dropped, the name is free. DEFERRED: called from the peer's own
 /// callback; it happens when that returns. STILL_RUNNING: the deadline passed, the end goes on, call again to wait on.
-/// CLOSED (in a callback whose own peer is closed meanwhile), INVALID_HANDLE, INVALID_ARGUMENT.
+/// CLOSED (in a callback whose own peer is closed meanwhile), LIMIT_REACHED (lazy_threads, for on_stop; it is as open as before), INVALID_HANDLE,
+/// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_peer_close(peer: potluck_peer_t, timeout_ms: i64) -> potluck_status_t {
     guard_outcome(|| {
@@ -477,6 +478,22 @@ pub unsafe extern "C" fn potluck_peer_ask(
         let answer = peer.ask(to, kind, body, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
         unsafe { resource::give(answer, out_reply) }
+    })
+}
+
+/// A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_peer_receive` would return at once, and for
+/// good once the peer is closed. Another thread may take the message meanwhile. Only to be waited for: who reads from it takes the
+/// sign away from all. Does not block. `*out_fd` is -1 after a failure.
+///
+/// OK, CLOSED, INVALID_ARGUMENT (the peer has an on_message), LIMIT_REACHED (descriptors), INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_peer_fd(peer: potluck_peer_t, out_fd: *mut c_int) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_fd, -1) };
+        let peer = find(peer)?;
+        // SAFETY: as above.
+        unsafe { output::give_descriptor(out_fd, || peer.descriptor()) }
     })
 }
 

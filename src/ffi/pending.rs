@@ -1,6 +1,6 @@
 //! Calls that are started and waited for apart: one reference behind each id.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -174,6 +174,21 @@ pub unsafe extern "C" fn potluck_pending_wait(
                 None => Ok(entry.without),
             },
         }
+    })
+}
+
+/// A descriptor for poll, select or epoll, of the caller's own to close: readable once `potluck_pending_wait` would return at once, and then
+/// for good. Only to be waited for. Does not block. `*out_fd` is -1 after a failure.
+///
+/// OK, LIMIT_REACHED (descriptors), INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_pending_fd(pending: potluck_pending_t, out_fd: *mut c_int) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_fd, -1) };
+        let entry = PENDINGS.get(pending.id)?;
+        // SAFETY: as above.
+        unsafe { output::give_descriptor(out_fd, || entry.pending.descriptor()) }
     })
 }
 

@@ -48,7 +48,10 @@ pub struct potluck_system_options_t {
     pub resource_bytes_max: u64,
     /// How many dead letters are kept for reading; 0: 1024. All are counted.
     pub dead_letters_max: u64,
-    /// 1: peers start their thread when there is first something to run. This build cannot: UNSUPPORTED unless 0.
+    /// 1: a peer's thread is made when there is first something to run on it, a callback; 0: at spawn. So peers that only share and request
+    /// are cheap. If no thread can be made then, the tell, ask, request, offer or exchange that needed it answers
+    /// LIMIT_REACHED, and so does the close of a peer with an on_stop; nothing has happened. A peer that never had a thread
+    /// ends on the thread that closes it, where its `drop` runs.
     pub lazy_threads: u32,
     /// 1: a peer closes when one of its handlers fails.
     pub close_on_handler_failure: u32,
@@ -116,13 +119,11 @@ pub(super) fn find(system: potluck_system_t) -> Result<Ref<'static, Entry>> {
 
 fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
     let unsupported = |what: &str| Err(Error::Unsupported(format!("{what} in this build")));
-    if options.lazy_threads != 0 {
-        return unsupported("lazy_threads");
-    }
     if !options.mesh.is_null() {
         return unsupported("mesh");
     }
     let made = SystemOptions::new().close_on_handler_failure(options.close_on_handler_failure != 0);
+    let made = made.lazy_threads(options.lazy_threads != 0);
     let made = input::set_limits(
         made,
         &[
@@ -184,7 +185,8 @@ pub unsafe extern "C" fn potluck_system_open(
 /// `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
 /// goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
 /// and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
-/// meanwhile), INVALID_HANDLE, INVALID_ARGUMENT. LIMIT_REACHED (ids): of the report alone, the shutdown goes on.
+/// meanwhile), LIMIT_REACHED (ids: of the report alone, the shutdown goes on; lazy_threads: all have ended but for those whose on_stop
+/// finds no thread; call again), INVALID_HANDLE, INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_shutdown(
     system: potluck_system_t,

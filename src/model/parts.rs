@@ -11,8 +11,10 @@ use crate::desk::{Desk, Waits};
 use crate::ending::Look;
 use crate::error::Error;
 use crate::mailbox::{Mailbox, Parcel, Waiting};
-use crate::message::{Letter, Tell};
-use crate::sync::{Arc, AtomicBool, AtomicUsize, JoinHandle, Ordering, ThreadBuilder, current_thread};
+use crate::message::{Label, Letter, Tell};
+use crate::spin;
+use crate::start::Start;
+use crate::sync::{Arc, AtomicBool, AtomicUsize, JoinHandle, Ordering, ThreadBuilder, current_thread, set_cores};
 use crate::timer::Timer;
 use crate::turn::{Cause, Entered, Pair, Turn, Wait};
 use crate::waits::Interrupt;
@@ -26,13 +28,14 @@ fn wait_out<T>(wait: &Wait<T>) {
 }
 
 fn tell() -> Letter {
-    Letter::Tell(Tell { from: "ada".into(), kind: "k".into(), body: Bytes::new(), pair: None })
+    let label = Arc::new(Label { from: "ada".into(), kind: "k".into(), pair: None });
+    Letter::Tell(Tell { label, body: Bytes::new() })
 }
 
 #[test]
 fn a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them() {
     loom::model(|| {
-        let (desk, pair) = (Arc::new(Desk::<Arc<Wait<()>>>::new()), Arc::new(Pair::default()));
+        let (desk, pair) = (Arc::new(Desk::<Arc<Wait<()>>>::default()), Arc::new(Pair::default()));
         pair.tell();
         let finisher = start({
             let (desk, pair) = (Arc::clone(&desk), Arc::clone(&pair));
@@ -74,9 +77,20 @@ fn what_a_handler_did_is_seen_by_whoever_finds_its_message_finished() {
     });
 }
 
+/// All that the model does on one core, where nobody looks before it parks, and on two.
+fn on_one_core_and_on_two(model: impl Fn() + Send + Sync + 'static) {
+    let model = Arc::new(model);
+    for cores in [1, 2] {
+        let model = Arc::clone(&model);
+        set_cores(cores);
+        loom::model(move || model());
+    }
+    set_cores(1);
+}
+
 #[test]
 fn a_peer_that_goes_to_sleep_sees_what_came_or_is_rung() {
-    loom::model(|| {
+    on_one_core_and_on_two(|| {
         // Of the mailbox only the bell is used; what there is to do is one word.
         let (mailbox, has_work) = (Arc::new(Mailbox::new(1, 1, false)), Arc::new(AtomicBool::new(false)));
         mailbox.bell().own(current_thread());
@@ -88,15 +102,16 @@ fn a_peer_that_goes_to_sleep_sees_what_came_or_is_rung() {
             }
         });
         while !has_work.load(Ordering::Acquire) {
-            mailbox.bell().sleep(crate::deadline::Deadline::Never, || has_work.load(Ordering::Acquire));
+            mailbox.bell().sleep(Deadline::Never, || has_work.load(Ordering::Acquire), || false);
         }
         ringer.join().unwrap();
+        assert!(spin::no_permit_is_out());
     });
 }
 
 #[test]
 fn who_waits_for_room_is_found_by_whoever_frees_it() {
-    loom::model(|| {
+    on_one_core_and_on_two(|| {
         let mailbox = Arc::new(Mailbox::new(1, 1, false));
         assert!(mailbox.try_send(tell()).is_ok());
         let taker = start({
@@ -122,7 +137,7 @@ fn who_waits_for_room_is_found_by_whoever_frees_it() {
 
 #[test]
 fn who_waits_for_a_message_is_found_by_whoever_sends_it() {
-    loom::model(|| {
+    on_one_core_and_on_two(|| {
         let mailbox = Arc::new(Mailbox::new(1, 1, true));
         let sender = start({
             let mailbox = Arc::clone(&mailbox);
@@ -228,6 +243,21 @@ fn a_turn_that_is_handed_on_is_gone_on_with() {
 }
 
 #[test]
+fn who_ends_a_wait_gives_the_permit_back_or_wakes_its_thread() {
+    on_one_core_and_on_two(|| {
+        let (wait, next) = (Arc::new(Wait::new()), Arc::new(Wait::new()));
+        let ender = start({
+            let (wait, next) = (Arc::clone(&wait), Arc::clone(&next));
+            move || [wait, next].map(|wait| assert!(wait.end(Cause::Answered, Ok(()))))
+        });
+        wait_out(&wait);
+        wait_out(&next);
+        ender.join().unwrap();
+        assert!(spin::no_permit_is_out());
+    });
+}
+
+#[test]
 fn a_wait_is_ended_by_one_and_wakes_its_thread() {
     loom::model(|| {
         let wait = Arc::new(Wait::new());
@@ -238,6 +268,27 @@ fn a_wait_is_ended_by_one_and_wakes_its_thread() {
         let result = wait.block(Deadline::Never, || (), || false).unwrap();
         let ended: Vec<usize> = enders.into_iter().filter_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(ended, [result]);
+    });
+}
+
+#[test]
+fn an_end_without_a_thread_waits_for_the_last_letter_and_comes_once() {
+    loom::model(|| {
+        let (mailbox, start_of) = (Arc::new(Mailbox::new(1, 1, true)), Arc::new(Start::new(None)));
+        assert!(mailbox.try_send(tell()).is_ok());
+        let letter = mailbox.take().unwrap();
+        let end = |mailbox: &Mailbox, start_of: &Start| start_of.is_without() && mailbox.is_drained() && start_of.end();
+        let receiver = start({
+            let (mailbox, start_of) = (Arc::clone(&mailbox), Arc::clone(&start_of));
+            move || {
+                mailbox.release(letter.size());
+                end(&mailbox, &start_of)
+            }
+        });
+        mailbox.close();
+        start_of.go_without();
+        let ends = [end(&mailbox, &start_of), receiver.join().unwrap()];
+        assert_eq!(ends.iter().filter(|ended| **ended).count(), 1);
     });
 }
 

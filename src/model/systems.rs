@@ -12,10 +12,10 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::mpsc;
 use shuttle::{Config, MaxSteps, Runner};
 
-use crate::sync::{Arc, JoinHandle, ThreadBuilder};
+use crate::sync::{Arc, JoinHandle, Mutex, ThreadBuilder};
 use crate::{
     Bytes, Call, Ended, Error, Event, EventReader, HandlerError, Message, Peer, PeerOptions, PeerSystem, Resource,
-    Result,
+    Result, SystemOptions,
 };
 
 const FOREVER: Duration = Duration::MAX;
@@ -30,9 +30,22 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// Runs a model on random schedules, half of them by priorities. The seed is shown when it fails.
+/// Runs a model on random schedules, half of them by priorities, and then on some with threads on demand. The seed is shown when it fails.
 fn explore(model: impl Fn(&PeerSystem) + Send + Sync + 'static) {
-    let iterations = setting("MODEL_ITERATIONS").unwrap_or(6_000) as usize;
+    let model = Arc::new(model);
+    let again = Arc::clone(&model);
+    explore_with(SystemOptions::new(), 1, move |kitchen| model(kitchen));
+    explore_with(SystemOptions::new().lazy_threads(true), 4, move |kitchen| again(kitchen));
+}
+
+/// Runs a model of threads on demand.
+fn explore_on_demand(model: impl Fn(&PeerSystem) + Send + Sync + 'static) {
+    explore_with(SystemOptions::new().lazy_threads(true), 1, model);
+}
+
+/// With one in so many schedules.
+fn explore_with(options: SystemOptions, one_in: usize, model: impl Fn(&PeerSystem) + Send + Sync + 'static) {
+    let iterations = setting("MODEL_ITERATIONS").unwrap_or(6_000) as usize / one_in;
     let seed = setting("MODEL_SEED").unwrap_or_else(rand_seed);
     eprintln!("MODEL_SEED={seed}");
     let mut config = Config::new();
@@ -40,7 +53,7 @@ fn explore(model: impl Fn(&PeerSystem) + Send + Sync + 'static) {
     config.max_steps = MaxSteps::FailAfter(200_000);
     config.silence_warnings = true;
     let model = Arc::new(move || {
-        let kitchen = PeerSystem::open("kitchen").unwrap();
+        let kitchen = PeerSystem::open_with("kitchen", options.clone()).unwrap();
         model(&kitchen);
         assert_eq!(kitchen.shutdown(FOREVER).map(|report| report.ended), Ok(Ended::Yes));
     });
@@ -357,7 +370,8 @@ fn an_inbox_gives_each_message_to_one_receiver() {
 #[test]
 fn a_kept_message_is_answered_once() {
     explore(|kitchen| {
-        let kept: Arc<parking_lot::Mutex<Option<Message>>> = Arc::default();
+        // A lock that the checker knows: keeping a message under it is a step.
+        let kept: Arc<Mutex<Option<Message>>> = Arc::default();
         let keep = Arc::clone(&kept);
         let options = PeerOptions::new().on_message(move |_, message| {
             *keep.lock() = Some(message.keep());
@@ -992,7 +1006,11 @@ fn a_message_that_was_kept_closes_no_ring() {
         let (keeper, mut through) = (Arc::clone(&kept), asks("ada", "you?", &rings));
         let bob = PeerOptions::new().on_message(move |peer, message| {
             match message.kind() {
-                "later" => keeper.lock().push(message.keep()),
+                "later" => {
+                    // Keeping it is a step, under no lock that the checker does not know.
+                    let message = message.keep();
+                    keeper.lock().push(message);
+                }
                 _ => through(peer),
             }
             Ok(())
@@ -1177,6 +1195,74 @@ fn a_started_call_that_is_dropped_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_came_while_a_handler_waited_is_told_before_a_later_message() {
+    explore(|kitchen| {
+        let seen = Notes::new();
+        let (heard, received) = (seen.clone(), seen.clone());
+        let options = PeerOptions::new()
+            .on_message(move |bob, message| match message.kind() {
+                "go" => Ok(bob.ask("carl", "wait", "", FOREVER).map(drop)?),
+                kind => {
+                    heard.add(kind.to_owned());
+                    Ok(())
+                }
+            })
+            .on_received(move |_, _, resource| received.add(resource.name().to_owned()));
+        kitchen.spawn_with("bob", options).unwrap();
+        let answers = PeerOptions::new().on_message(|_, message| {
+            pause();
+            Ok(message.reply("")?)
+        });
+        kitchen.spawn_with("carl", answers).unwrap();
+        let (ada, dora) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("dora").unwrap());
+        ada.share("soup", "").unwrap();
+        dora.tell("bob", "go", "", FOREVER).unwrap();
+        ada.offer("bob", "soup", FOREVER).unwrap();
+        ada.tell("bob", "2", "", FOREVER).unwrap();
+        settle(&ada, "bob");
+        assert_eq!(seen.all(), ["soup", "2", "settle"]);
+    });
+}
+
+/// A peer whose handler tells itself the next message, until `goes_on` is empty.
+fn tells_itself(goes_on: &Arc<parking_lot::Mutex<Vec<()>>>) -> PeerOptions {
+    let goes_on = Arc::clone(goes_on);
+    PeerOptions::new().on_message(move |bob, _| {
+        pause();
+        let is_over = goes_on.lock().is_empty();
+        if is_over { Ok(()) } else { Ok(bob.tell("bob", "again", "", FOREVER)?) }
+    })
+}
+
+#[test]
+fn who_waits_for_a_turn_gets_it_though_messages_never_end() {
+    explore(|kitchen| {
+        let goes_on = Arc::new(parking_lot::Mutex::new(vec![()]));
+        kitchen.spawn_with("bob", tells_itself(&goes_on)).unwrap();
+        let (ada, carl) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("carl").unwrap());
+        ada.share("soup", "").unwrap();
+        carl.tell("bob", "again", "", FOREVER).unwrap();
+        make(&ada, Call::Offer { to: "bob", name: "soup" }, FOREVER).unwrap();
+        goes_on.lock().clear();
+        settle(&carl, "bob");
+    });
+}
+
+#[test]
+fn who_waits_for_a_vote_gets_it_though_messages_never_end() {
+    explore(|kitchen| {
+        let goes_on = Arc::new(parking_lot::Mutex::new(vec![()]));
+        let bob = kitchen.spawn_with("bob", tells_itself(&goes_on).on_request(|_, _, _| Ok(()))).unwrap();
+        bob.share("bread", "").unwrap();
+        let (ada, carl) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("carl").unwrap());
+        carl.tell("bob", "again", "", FOREVER).unwrap();
+        make(&ada, Call::Request { from: "bob", name: "bread" }, FOREVER).unwrap();
+        goes_on.lock().clear();
+        settle(&carl, "bob");
+    });
+}
+
+#[test]
 fn a_started_call_to_the_own_peer_waits_for_the_handlers_return() {
     explore(|kitchen| {
         let results = Notes::new();
@@ -1213,5 +1299,158 @@ fn a_started_call_that_nobody_answers_ends_at_its_deadline() {
             pause();
             assert!(matches!(pending.wait(FOREVER), Poll::Ready(Err(Error::TimedOut))));
         }
+    });
+}
+
+/// Notes when it is dropped.
+struct Datum(Notes<&'static str>);
+
+impl Drop for Datum {
+    fn drop(&mut self) {
+        self.0.add("dropped");
+    }
+}
+
+#[test]
+fn of_two_that_need_the_first_thread_one_makes_it() {
+    explore_on_demand(|kitchen| {
+        let notes = Notes::new();
+        let (told, received) = (notes.clone(), notes.clone());
+        let options = PeerOptions::new()
+            .on_message(move |_, message| {
+                told.add("told");
+                if message.is_ask() { Ok(message.reply("")?) } else { Ok(()) }
+            })
+            .on_received(move |_, _, _| received.add("received"));
+        let ada = kitchen.spawn_with("ada", options).unwrap();
+        let (bob, carl) = (kitchen.spawn("bob").unwrap(), kitchen.spawn("carl").unwrap());
+        bob.share("soup", "").unwrap();
+        let threads = [
+            start(move || make(&bob, Call::Offer { to: "ada", name: "soup" }, FOREVER).map(drop).unwrap()),
+            start(move || ask(&carl, "ada", "hello", FOREVER).map(drop).unwrap()),
+        ];
+        join(threads);
+        assert_eq!(ada.close(FOREVER), Ok(Ended::Yes));
+        assert_eq!((notes.count(&"told"), notes.count(&"received")), (1, 1));
+    });
+}
+
+#[test]
+fn a_peer_that_is_closed_as_its_thread_is_needed_ends_once_and_loses_nothing() {
+    explore_on_demand(|kitchen| {
+        let notes = Notes::new();
+        let (told, received, datum) = (notes.clone(), notes.clone(), Datum(notes.clone()));
+        let options = PeerOptions::new()
+            .on_message(move |_, _| {
+                let _ = &datum;
+                told.add("told");
+                Ok(())
+            })
+            .on_received(move |_, _, _| received.add("received"));
+        let events = kitchen.events(100).unwrap();
+        let ada = kitchen.spawn_with("ada", options).unwrap();
+        let (bob, carl) = (kitchen.spawn("bob").unwrap(), kitchen.spawn("carl").unwrap());
+        bob.share("soup", "").unwrap();
+        let offering = start(move || make(&bob, Call::Offer { to: "ada", name: "soup" }, FOREVER).is_ok());
+        let telling = start(move || tell(&carl, "ada", "hello", FOREVER).is_ok());
+        let closing = start({
+            let (ada, notes) = (ada.clone(), notes.clone());
+            move || {
+                assert_eq!(ada.close(FOREVER), Ok(Ended::Yes));
+                assert_eq!(notes.count(&"dropped"), 1);
+                notes.all().len()
+            }
+        });
+        assert_eq!(ada.close(FOREVER), Ok(Ended::Yes));
+        let seen = notes.all().len();
+        let seen_by_other = closing.join().unwrap();
+        let (has_offered, has_told) = (offering.join().unwrap(), telling.join().unwrap());
+        assert_eq!((seen, seen_by_other), (notes.all().len(), notes.all().len()), "after the close no handler runs");
+        assert_eq!(notes.count(&"received"), usize::from(has_offered));
+        assert_eq!(notes.count(&"dropped"), 1);
+        let dead = dead_letters(&events).len();
+        assert_eq!(notes.count(&"told") + dead, usize::from(has_told));
+        kitchen.spawn("ada").unwrap();
+    });
+}
+
+#[test]
+fn an_inbox_without_a_thread_ends_when_the_last_letter_is_out_of_hands() {
+    explore_on_demand(|kitchen| {
+        let events = kitchen.events(100).unwrap();
+        let ada = kitchen.spawn("ada").unwrap();
+        let bob = kitchen.spawn("bob").unwrap();
+        let telling = start(move || {
+            let first = tell(&bob, "ada", "first", SOON).is_ok();
+            usize::from(first) + usize::from(tell(&bob, "ada", "second", SOON).is_ok())
+        });
+        let receiving = start({
+            let ada = ada.clone();
+            move || usize::from(ada.receive(SOON).is_ok())
+        });
+        let closing = start({
+            let ada = ada.clone();
+            move || drop(ada.close(Duration::ZERO))
+        });
+        // Nobody but those who have letters in hand, or close without waiting, does anything for the end.
+        let _ = ada.close(Duration::ZERO);
+        let (told, received) = (telling.join().unwrap(), receiving.join().unwrap());
+        closing.join().unwrap();
+        assert!(ada.has_ended());
+        assert_eq!(ada.close(FOREVER), Ok(Ended::Yes));
+        assert_eq!(dead_letters(&events).len() + received, told);
+    });
+}
+
+#[test]
+fn a_shutdown_of_peers_with_and_without_threads_loses_nothing() {
+    explore_on_demand(|kitchen| {
+        let notes = Notes::new();
+        let events = kitchen.events(100).unwrap();
+        let (sent, handled) = (notes.clone(), notes.clone());
+        let ada = PeerOptions::new().on_message(move |peer, _| {
+            sent.add("handled");
+            peer.tell("bob", "on", "", FOREVER)?;
+            sent.add("sent");
+            Ok(())
+        });
+        let bob = PeerOptions::new().on_message(move |_, _| {
+            handled.add("handled");
+            Ok(())
+        });
+        kitchen.spawn_with("ada", ada).unwrap();
+        kitchen.spawn_with("bob", bob).unwrap();
+        let carl = kitchen.spawn("carl").unwrap();
+        tell(&carl, "ada", "go", FOREVER).unwrap();
+        assert_eq!(kitchen.shutdown(FOREVER).map(|report| report.ended), Ok(Ended::Yes));
+        // Half of the timeout may come at any time; a handler that is told of the close has sent nothing.
+        let dead = dead_letters(&events).len();
+        assert_eq!(notes.count(&"handled") + dead, 1 + notes.count(&"sent"));
+    });
+}
+
+#[test]
+fn a_shutdown_from_a_handler_ends_peers_without_a_thread() {
+    explore_on_demand(|kitchen| {
+        let system = kitchen.clone();
+        let options = PeerOptions::new().on_message(move |_, _| {
+            let report = system.shutdown(if thread_rng().r#gen() { FOREVER } else { Duration::ZERO })?;
+            assert_eq!(report.ended, Ended::Deferred);
+            Ok(())
+        });
+        let notes = Notes::new();
+        let datum = Datum(notes.clone());
+        kitchen.spawn_with("ada", options).unwrap();
+        let carl = kitchen.spawn("carl").unwrap();
+        let bob = PeerOptions::new().on_request(move |_, _, _| {
+            let _ = &datum;
+            Ok(())
+        });
+        kitchen.spawn_with("bob", bob).unwrap();
+        let events = kitchen.events(100).unwrap();
+        carl.tell("ada", "stop", "", FOREVER).unwrap();
+        // Nobody else closes anything.
+        while events.next(FOREVER).is_ok() {}
+        assert_eq!(notes.count(&"dropped"), 1);
     });
 }

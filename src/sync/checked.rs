@@ -13,10 +13,13 @@ use shuttle as checker;
 
 #[cfg(loom)]
 pub(crate) use checker::cell::UnsafeCell;
+pub(crate) use checker::hint::spin_loop;
 #[cfg(shuttle)]
 pub(crate) use checker::sync::atomic::AtomicBool;
-pub(crate) use checker::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
-pub(crate) use checker::thread::{Builder as ThreadBuilder, JoinHandle, Thread, current as current_thread, park};
+pub(crate) use checker::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use checker::thread::{
+    Builder as ThreadBuilder, JoinHandle, Thread, current as current_thread, park, yield_now,
+};
 
 /// loom's own, but for a swap that changes nothing. loom may put a swap from false to false behind a store of true that it did not read,
 /// which the memory model forbids: nothing comes between a swap and what it read. So such a swap only reads, which allows more
@@ -115,6 +118,26 @@ pub(crate) use shuttle::thread_local as checker_thread_local;
 /// Parks for a time that may be over at once: there is no time here, so others get to run, and the caller looks at its deadline.
 pub(crate) fn park_timeout(_timeout: Duration) {
     checker::thread::yield_now();
+}
+
+/// In place of the total order of all SeqCst accesses.
+pub(crate) fn change_before_load() {
+    fence(Ordering::SeqCst);
+}
+
+/// With two, one thread at a time may look before it parks, and so at random. For loom that is far too much to try in every model: those
+/// that are about it ask for it.
+pub(crate) fn available_parallelism() -> usize {
+    if cfg!(shuttle) { 1 + random_seed() as usize % 2 } else { CORES.get() }
+}
+
+// All threads of a model are run by one thread of the system, and so are all executions of it.
+std::thread_local!(static CORES: Cell<usize> = const { Cell::new(1) });
+
+/// How many cores the models of this thread see.
+#[cfg(loom)]
+pub(crate) fn set_cores(cores: usize) {
+    CORES.set(cores);
 }
 
 /// A clock that ticks when it is looked at. However far away a deadline is, it comes within a few looks, or is over at once:

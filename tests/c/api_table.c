@@ -33,6 +33,7 @@ static const uint8_t *bytes;
 static size_t len;
 static uint64_t version;
 static unsigned released;
+static int fd;
 
 static void let_go(const uint8_t *data, size_t data_len, void *user_data) {
   (void)data, (void)data_len, (void)user_data;
@@ -90,6 +91,9 @@ static void set_up(void) {
   ROW_ID(potluck_peer_receive, peer, PEER, (P, 0, &got_message))                                                       \
   ROW_ID(potluck_peer_start, peer, PEER, (P, &call, &got_pending))                                                     \
   ROW_ID(potluck_pending_wait, pending, PENDING, (G, 0, &got_resource))                                                \
+  ROW_ID(potluck_events_fd, events, EVENTS, (E, &fd))                                                                  \
+  ROW_ID(potluck_peer_fd, peer, PEER, (P, &fd))                                                                        \
+  ROW_ID(potluck_pending_fd, pending, PENDING, (G, &fd))                                                               \
   ROW_ID(potluck_pending_release, pending, PENDING, (G))                                                               \
   ROW_ID(potluck_resource_keep, resource, RESOURCE, (R, &got_resource))                                                \
   ROW_ID(potluck_resource_data, resource, RESOURCE, (R, &bytes, &len))                                                 \

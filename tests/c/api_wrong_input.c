@@ -96,9 +96,6 @@ static void struct_sizes(void) {
   options.struct_size = sizeof options - 1;
   EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "struct_size", potluck_system_open("s", &options, &system));
   options.struct_size = sizeof options;
-  options.lazy_threads = 1;
-  EXPECT_TEXT(POTLUCK_E_UNSUPPORTED, "lazy_threads", potluck_system_open("s", &options, &system));
-  options.lazy_threads = 0;
   options.peers_max = 1;
   options.mailbox_messages_max = 1;
   options.resource_bytes_max = 4;

@@ -71,6 +71,7 @@ static void everything_is_forked(void) {
   const potluck_item_t *array;
   const uint8_t *data;
   size_t len;
+  int fd = 7;
   uint64_t version = 7;
 
   FORKED(potluck_system_open("pantry", NULL, &system));
@@ -92,6 +93,7 @@ static void everything_is_forked(void) {
   FORKED(potluck_system_wait_for(kitchen, "ada", -1));
   FORKED(potluck_system_events(kitchen, 8, &reader));
   FORKED(potluck_events_next(events, -1, &event));
+  FORKED(potluck_events_fd(events, &fd));
   FORKED(potluck_events_close(events));
 
   /* What is handed over at entry is dropped, as after any failure. */
@@ -115,9 +117,12 @@ static void everything_is_forked(void) {
   FORKED(potluck_peer_tell(ada, "bob", "hello", NULL, 0, -1));
   FORKED(potluck_peer_ask(ada, "bob", "hello", NULL, 0, -1, &resource));
   FORKED(potluck_peer_receive(ada, -1, &received));
+  FORKED(potluck_peer_fd(ada, &fd));
   FORKED(potluck_peer_start(bob, &call, &started));
   CHECK(resource.id == 0 && received.id == 0 && started.id == 0);
   FORKED(potluck_pending_wait(pending, -1, &resource));
+  FORKED(potluck_pending_fd(pending, &fd));
+  CHECK(fd == -1);
   FORKED(potluck_pending_release(pending));
 
   FORKED(potluck_resource_keep(soup, &resource));

@@ -10,6 +10,8 @@ mod support;
 
 /// What each call means by itself.
 mod calls {
+    #[cfg(unix)]
+    mod descriptors;
     mod events;
     mod exchange;
     mod fetch;
@@ -60,6 +62,9 @@ mod close {
     mod phases;
     mod shutdown;
 }
+
+// Threads that are made when there is first something to run on them.
+mod on_demand;
 
 mod limits {
     mod room;

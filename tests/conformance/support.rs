@@ -27,6 +27,11 @@ pub(crate) const NOW: Duration = Duration::ZERO;
 /// What a test gets as its system. Whoever runs the suite on peers of two processes puts two joined systems in its place.
 pub(crate) type Kitchen = PeerSystem;
 
+/// Set by `make test` for a second run of the suite, in which peers get their threads on demand.
+pub(crate) fn is_lazy() -> bool {
+    std::env::var_os("POTLUCK_TEST_LAZY").is_some()
+}
+
 /// A system.
 pub(crate) fn kitchen() -> Kitchen {
     kitchen_named("kitchen")
@@ -34,12 +39,12 @@ pub(crate) fn kitchen() -> Kitchen {
 
 /// A system of a name of its own.
 pub(crate) fn kitchen_named(name: &str) -> Kitchen {
-    PeerSystem::open(name).unwrap()
+    PeerSystem::open_with(name, SystemOptions::new().lazy_threads(is_lazy())).unwrap()
 }
 
 /// A system with options.
 pub(crate) fn kitchen_with(options: SystemOptions) -> Kitchen {
-    PeerSystem::open_with("kitchen", options).unwrap()
+    PeerSystem::open_with("kitchen", options.lazy_threads(is_lazy())).unwrap()
 }
 
 /// A system with two peers that have no handlers.
@@ -158,7 +163,7 @@ fn asleep(status: &str) -> String {
 }
 
 /// Counts how often its copies have been dropped.
-pub(crate) struct Dropped(Arc<AtomicUsize>);
+pub(crate) struct Dropped(pub(crate) Arc<AtomicUsize>);
 
 impl Dropped {
     pub(crate) fn new() -> (Dropped, Arc<AtomicUsize>) {

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "potluck.h"
 
@@ -33,7 +34,8 @@
   F(peer_exchange, 150) F(peer_tell, 150) F(peer_ask, 150) F(peer_receive, 150) F(peer_start, 300)   \
   F(pending_wait, 150) F(pending_release, 50) F(resource_keep, 100) F(resource_data, 100)            \
   F(resource_info, 100) F(resource_release, 50) F(message_info, 100) F(message_reply, 100)           \
-  F(message_release, 50) F(list_items, 50) F(list_release, 20)
+  F(message_release, 50) F(list_items, 50) F(list_release, 20) F(events_fd, 10) F(peer_fd, 10)       \
+  F(pending_fd, 10)
 
 #define F(name, weight) f_##name,
 enum { FUNCTIONS(F) functions_len };
@@ -422,6 +424,14 @@ static potluck_status_t start(void) {
   return status;
 }
 
+/* A descriptor is closed at once. */
+#define OUT_FD(call)                                                                                 \
+  do {                                                                                               \
+    int fd = 7, *out = once_in(10) ? NULL : &fd;                                                     \
+    status = (call);                                                                                 \
+    if (out != NULL && (status == POTLUCK_OK ? close(fd) != 0 : fd != -1)) fail(names[function], "no descriptor", fd); \
+  } while (0)
+
 /* A struct that the library fills in, or none. */
 #define FILLED(field, call)                                                                          \
   do {                                                                                               \
@@ -497,6 +507,9 @@ static potluck_status_t call(int function) {
   case f_peer_start: status = start(); break;
   case f_pending_wait: OUT_RESOURCE(potluck_pending_wait(pending, any_timeout(), out)); break;
   case f_pending_release: status = potluck_pending_release(pending); break;
+  case f_events_fd: OUT_FD(potluck_events_fd(events, out)); break;
+  case f_peer_fd: OUT_FD(potluck_peer_fd(peer, out)); break;
+  case f_pending_fd: OUT_FD(potluck_pending_fd(pending, out)); break;
   case f_resource_keep: OUT_RESOURCE(potluck_resource_keep(resource, out)); break;
   case f_resource_data:
     status = potluck_resource_data(resource, any(9) ? &data : NULL, any(9) ? &out_len : NULL);

@@ -136,10 +136,10 @@ MUTATIONS = [
         [
             (
                 "src/worker.rs",
-                "        match guard(&self.core.doing, \"on_message\", Some(message.about()), || on_message(&self.peer, &message)) {",
-                "        if let Some(pair) = &pair {\n            pair.finish();\n"
-                "            after.go_on(self.core.desk.finished());\n            after.settle();\n        }\n"
-                "        match guard(&self.core.doing, \"on_message\", Some(message.about()), || on_message(&self.peer, &message)) {",
+                "        self.core.doing.handles_message(&message);\n",
+                "        self.core.doing.handles_message(&message);\n"
+                "        if let Some(pair) = message.label().and_then(|label| label.pair.as_ref()) {\n            pair.finish();\n"
+                "            after.go_on(self.core.desk.finished());\n            after.settle();\n        }\n",
             ),
             (
                 "src/worker.rs",
@@ -167,10 +167,11 @@ MUTATIONS = [
         "shuttle",
         "two_threads_that_tell_as_one_peer_are_both_waited_for",
         [
-            ("src/message.rs", "    pub(crate) pair: Option<Arc<Pair>>,\n}", "    pub(crate) pair: Option<Arc<Pair>>,\n    pub(crate) ticket: std::sync::atomic::AtomicU64,\n}"),
-            ("src/message.rs", "Letter::Tell(Tell { from, kind, body, pair }) => {", "Letter::Tell(Tell { from, kind, body, pair, ticket }) => {\n                if let Some(pair) = &pair {\n                    pair.begin(ticket.into_inner());\n                }"),
-            ("src/mailbox.rs", "pair: None })", "pair: None, ticket: Default::default() })"),
-            ("src/post.rs", "body, pair };", "body, pair, ticket: Default::default() };"),
+            ("src/message.rs", "    pub(crate) label: Arc<Label>,\n    pub(crate) body: Bytes,\n}", "    pub(crate) label: Arc<Label>,\n    pub(crate) body: Bytes,\n    pub(crate) ticket: std::sync::atomic::AtomicU64,\n}"),
+            ("src/message.rs", "Letter::Tell(Tell { label, body }) => Some(Message { content: Content::Told(label), body }),", "Letter::Tell(Tell { label, body, ticket }) => {\n                if let Some(pair) = &label.pair {\n                    pair.begin(ticket.into_inner());\n                }\n                Some(Message { content: Content::Told(label), body })\n            }"),
+            ("src/mailbox.rs", "Tell { label, body: Bytes::from_static(body) })", "Tell { label, body: Bytes::from_static(body), ticket: Default::default() })"),
+            ("src/post.rs", "let Tell { label, body } = tell;", "let Tell { label, body, .. } = tell;"),
+            ("src/post.rs", "let tell = Tell { label, body };", "let tell = Tell { label, body, ticket: Default::default() };"),
             ("src/mailbox.rs", "                    pair.tell();\n", "                    tell.ticket.store(pair.tell(), Ordering::SeqCst);\n"),
             ("src/turn.rs", "    told: AtomicU64,\n    finished: AtomicU64,\n", "    told: AtomicU64,\n    finished: AtomicU64,\n    begun: AtomicU64,\n"),
             ("src/turn.rs", "    pub(crate) fn tell(&self) {\n        self.told.fetch_add(1, Ordering::SeqCst);\n    }", "    pub(crate) fn tell(&self) -> u64 {\n        self.told.fetch_add(1, Ordering::SeqCst) + 1\n    }\n\n    pub(crate) fn begin(&self, ticket: u64) {\n        self.begun.store(ticket, Ordering::SeqCst);\n    }"),
@@ -212,7 +213,7 @@ MUTATIONS = [
         "the peer's thread goes to sleep without looking again",
         "shuttle",
         "what_a_peer_sends_takes_effect_in_the_order_sent",
-        [("src/mailbox.rs", "        if !has_work() {", "        let _ = has_work;\n        {")],
+        [("src/mailbox.rs", "        if has_work() || state != ASLEEP &&", "        let _ = has_work;\n        if state != ASLEEP &&")],
     ),
     Mutation(
         "receive_without_looking_again",
@@ -275,7 +276,7 @@ MUTATIONS = [
         "shuttle",
         "two_threads_that_tell_as_one_peer_are_both_waited_for",
         [
-            ("src/mailbox.rs", "        match &letter {\n            Letter::Tell(tell) => {\n                if let Some(pair) = &tell.pair {\n                    pair.tell();\n                }\n            }", "        let late = match &letter {\n            Letter::Tell(tell) => tell.pair.clone(),\n            Letter::Ask(_) => None,\n        };\n        match &letter {\n            Letter::Tell(_) => {}"),
+            ("src/mailbox.rs", "        match &letter {\n            Letter::Tell(tell) => {\n                if let Some(pair) = &tell.label.pair {\n                    pair.tell();\n                }\n            }", "        let late = match &letter {\n            Letter::Tell(tell) => tell.label.pair.clone(),\n            Letter::Ask(_) => None,\n        };\n        match &letter {\n            Letter::Tell(_) => {}"),
             ("src/mailbox.rs", "        // Also at an inbox: its", "        if let Some(pair) = late {\n            pair.tell();\n        }\n        // Also at an inbox: its"),
         ],
     ),
@@ -284,7 +285,7 @@ MUTATIONS = [
         "a handler begins an ask without a step that excludes giving it up",
         "shuttle",
         "an_ask_that_timed_out_is_never_begun_and_one_in_doubt_was",
-        [("src/message.rs", "                if !ask.wait.step(Phase::Queued, Phase::Begun) {", "                if !ask.wait.is_open() || { ask.wait.step(Phase::Queued, Phase::Begun); false } {")],
+        [("src/message.rs", "let is_ours = ask.wait.step(Phase::Queued, Phase::Begun);", "let is_ours = ask.wait.is_open() && { ask.wait.step(Phase::Queued, Phase::Begun); true };")],
     ),
     Mutation(
         "commit_without_claim",
@@ -305,7 +306,58 @@ MUTATIONS = [
         "on_received is told after the message that was sent later",
         "shuttle",
         "what_a_peer_sends_takes_effect_in_the_order_sent",
-        [("src/worker.rs", "                worker.tell_notes(notes, after);\n                core.mailbox.take_aside().into_iter().for_each(|letter| worker.handle(letter, after));", "                core.mailbox.take_aside().into_iter().for_each(|letter| worker.handle(letter, after));\n                worker.tell_notes(notes, after);")],
+        [("src/worker.rs", "        self.tell_notes(notes, after);\n        core.mailbox.take_aside().into_iter().for_each(|letter| self.handle(letter, after));", "        core.mailbox.take_aside().into_iter().for_each(|letter| self.handle(letter, after));\n        self.tell_notes(notes, after);")],
+    ),
+    # Several messages in one turn.
+    Mutation(
+        "notes_kept_waiting",
+        "the peer's thread goes on with messages though notes came while a handler waited in a call",
+        "shuttle",
+        "what_came_while_a_handler_waited_is_told_before_a_later_message",
+        [("src/worker.rs", "let has_else = core.desk.has_work() || ", "let has_else = ")],
+    ),
+    Mutation(
+        "turn_kept_from_those_in_line",
+        "the peer's thread keeps its turn for the next message though somebody waits for it",
+        "shuttle",
+        "who_waits_for_a_turn_gets_it_though_messages_never_end",
+        [("src/worker.rs", "core.desk.has_work() || core.turn.is_wanted() || ", "core.desk.has_work() || ")],
+    ),
+    Mutation(
+        "work_kept_waiting",
+        "the peer's thread goes on with messages though an operation waits for its handlers",
+        "shuttle",
+        "who_waits_for_a_vote_gets_it_though_messages_never_end",
+        [("src/worker.rs", "let has_else = core.desk.has_work() || ", "let has_else = ")],
+    ),
+    # Waiting before sleeping.
+    Mutation(
+        "parked_unsaid",
+        "a thread parks without having said so",
+        "loom",
+        "who_ends_a_wait_gives_the_permit_back_or_wakes_its_thread",
+        [("src/turn.rs", "(word & DONE == 0).then_some(word | PARKS)", "(word & DONE == 0).then_some(word)")],
+    ),
+    Mutation(
+        "permit_given_back_twice",
+        "a thread that has looked gives its permit back, though who ended its wait did",
+        "loom",
+        "who_ends_a_wait_gives_the_permit_back_or_wakes_its_thread",
+        [("src/turn.rs", "                if !is_done {\n                    spin::give_permit();\n                }", "                spin::give_permit();")],
+    ),
+    Mutation(
+        "permit_lost",
+        "who ends a wait leaves the permit to the thread that looks, which thinks that it was given back",
+        "loom",
+        "who_ends_a_wait_gives_the_permit_back_or_wakes_its_thread",
+        [("src/turn.rs", "if word & LOOKS != 0 => spin::give_permit(),", "if word & LOOKS != 0 => {}")],
+    ),
+    Mutation(
+        "asleep_though_rung",
+        "a peer's thread that has looked for a while falls asleep without looking whether it was rung",
+        "loom",
+        "a_peer_that_goes_to_sleep_sees_what_came_or_is_rung",
+        [("src/mailbox.rs", "self.state.compare_exchange(state, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_ok()", "self.state.swap(ASLEEP, Ordering::SeqCst) == state || true")],
     ),
     # The end.
     Mutation(
@@ -413,28 +465,28 @@ MUTATIONS = [
         "no SeqCst fence between registering for tells and looking again",
         "loom",
         "a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them",
-        [("src/desk.rs", "        fence(Ordering::SeqCst);\n        if pair.has_finished(told) {", "        if pair.has_finished(told) {")],
+        [("src/desk.rs", "        change_before_load();\n        if pair.has_finished(told) {", "        if pair.has_finished(told) {")],
     ),
     Mutation(
         "no_fence_finished",
         "no SeqCst fence between finishing a tell and looking who waits",
         "loom",
         "a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them",
-        [("src/desk.rs", "        fence(Ordering::SeqCst);\n        if self.awaiting_len", "        if self.awaiting_len")],
+        [("src/desk.rs", "        change_before_load();\n        if self.awaiting_len", "        if self.awaiting_len")],
     ),
     Mutation(
         "no_fence_ring",
         "no SeqCst fence before a bell looks who sleeps",
         "loom",
         "a_peer_that_goes_to_sleep_sees_what_came_or_is_rung",
-        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        if self.asleep", "        if self.asleep")],
+        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        if self.state", "        if self.state")],
     ),
     Mutation(
         "no_fence_sleep",
         "no SeqCst fence between counting as asleep and looking again",
         "loom",
         "a_peer_that_goes_to_sleep_sees_what_came_or_is_rung",
-        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        if !has_work", "        if !has_work")],
+        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        if has_work", "        if has_work")],
     ),
     Mutation(
         "no_fence_serve",
@@ -442,7 +494,7 @@ MUTATIONS = [
         "loom",
         "who_waits_for_room_is_found_by_whoever_frees_it",
         [
-            ("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        loop {", "        loop {"),
+            ("src/mailbox.rs", "        change_before_load();\n        loop {", "        loop {"),
         ],
     ),
     Mutation(
@@ -458,6 +510,72 @@ MUTATIONS = [
         "loom",
         "work_that_enters_the_line_is_done_by_whoever_frees_the_turn",
         [("src/turn.rs", "self.word.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Relaxed)", "self.word.compare_exchange(HELD, FREE, Ordering::Relaxed, Ordering::Relaxed)")],
+    ),
+    # Threads on demand.
+    Mutation(
+        "two_starters",
+        "who has waited for another to make the thread does not look again, and makes a second one",
+        "shuttle",
+        "of_two_that_need_the_first_thread_one_makes_it",
+        [("src/start.rs", "    if peer.start.is_open() {\n        make(peer)?;", "    if peer.start.is_open() || true {\n        make(peer)?;")],
+    ),
+    Mutation(
+        "close_beside_a_start",
+        "a close gives the thread up while somebody else is making it",
+        "shuttle",
+        "a_peer_that_is_closed_as_its_thread_is_needed_ends_once_and_loses_nothing",
+        [("src/start.rs", "            let _starting = self.handlers.lock();\n            let _ = self.step(OPEN, WITHOUT);", "            let _ = self.step(OPEN, WITHOUT);")],
+    ),
+    Mutation(
+        "without_before_all_is_shut",
+        "a close gives the thread up before nothing can be left for it any more",
+        "shuttle",
+        "a_peer_that_is_closed_as_its_thread_is_needed_ends_once_and_loses_nothing",
+        [
+            (
+                "src/close.rs",
+                "        shut(peer, after);\n        peer.mailbox.bell().ring();\n        peer.start.go_without();",
+                "        peer.start.go_without();\n        shut(peer, after);\n        peer.mailbox.bell().ring();",
+            )
+        ],
+    ),
+    Mutation(
+        "left_before_the_thread",
+        "an offer leaves something for on_received though there is no thread",
+        "shuttle",
+        "a_peer_that_is_closed_as_its_thread_is_needed_ends_once_and_loses_nothing",
+        [
+            ("src/call.rs", "    if verb.leaves(target.hears)\n        && let", "    if false\n        && let"),
+            ("src/call.rs", "(operation.verb.needs(target.hears) || operation.verb.leaves(target.hears))\n        && let", "operation.verb.needs(target.hears)\n        && let"),
+        ],
+    ),
+    Mutation(
+        "last_letter_ends_nothing",
+        "who has had the last letter of a closed inbox does not look whether the end is his to carry out",
+        "shuttle",
+        "an_inbox_without_a_thread_ends_when_the_last_letter_is_out_of_hands",
+        [("src/post.rs", "        (to.system.above.end)(to);\n", "")],
+    ),
+    Mutation(
+        "end_before_the_last_letter",
+        "the end of a peer without a thread does not wait for letters in other hands",
+        "shuttle",
+        "an_inbox_without_a_thread_ends_when_the_last_letter_is_out_of_hands",
+        [("src/worker.rs", "!core.start.is_without() || !core.mailbox.is_drained() || !core.start.end()", "!core.start.is_without() || !core.start.end()")],
+    ),
+    Mutation(
+        "shutdown_ends_no_unstarted_peer",
+        "a shutdown from a handler only begins the close of peers that have no thread",
+        "shuttle",
+        "a_shutdown_from_a_handler_ends_peers_without_a_thread",
+        [("src/shutdown.rs", "    peers.iter().for_each(close::end_without_thread);\n", "")],
+    ),
+    Mutation(
+        "end_without_fence",
+        "who has set that there will be no thread, and who has had the last letter, look without a fence",
+        "loom",
+        "an_end_without_a_thread_waits_for_the_last_letter_and_comes_once",
+        [("src/start.rs", "        fence(Ordering::SeqCst);\n        self.stage.load(Ordering::SeqCst) == WITHOUT", "        self.stage.load(Ordering::SeqCst) == WITHOUT")],
     ),
     Mutation(
         "take_relaxed",

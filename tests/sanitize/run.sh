@@ -14,7 +14,7 @@ export RUST_BACKTRACE=0
 host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
 libraries=$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$host/lib
 
-# A test that cannot pass under this sanitizer, and why; said at each run.
+# A test that cannot pass under this sanitizer, or all that begin so, and why; said at each run.
 skip() {
   printf 'not run under the %s sanitizer: %s: %s\n' "$sanitizer" "$1" "$2"
   skipped="$skipped --skip $1"
@@ -56,6 +56,7 @@ run() {
   fi
 
   skip its_programs_and_commands_work_as_they_stand_there 'the commands of the README link no sanitizer'
+  skip installed_ 'what is installed is stripped, and programs are linked with it without a sanitizer'
   skip a_small_address_space_is_a_limit 'the runtime alone takes terabytes of address space'
   skip peers_until_it_fails_on_this_machine 'the runtime ends the process when it finds no room for a thread'
   skip ten_thousand_systems_opened_and_shut_down_leave_nothing 'the runtime keeps freed memory, and what it knew of threads'

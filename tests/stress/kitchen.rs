@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use potluck::{Bytes, HandlerError, HandlerResult, Message, Peer, PeerOptions, PeerSystem, Resource, Result};
+use potluck::{
+    Bytes, HandlerError, HandlerResult, Message, Peer, PeerOptions, PeerSystem, Resource, Result, SystemOptions,
+};
 
 use crate::calls::{CALLS, close};
 use crate::content::Contents;
@@ -99,7 +101,9 @@ impl Drop for Owned {
 impl Kitchen {
     pub(crate) fn open(seed: u64) -> Arc<Kitchen> {
         let kitchen = Arc::new(Kitchen {
-            system: PeerSystem::open("kitchen").expect("a good name"),
+            // Every second seed has threads on demand.
+            system: PeerSystem::open_with("kitchen", SystemOptions::new().lazy_threads(seed % 2 == 1))
+                .expect("a good name"),
             contents: Contents::new(),
             ledger: Ledger::default(),
             done: [const { AtomicU64::new(0) }; CALLS.len()],

@@ -3,7 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use potluck::{Ended, PeerOptions, PeerSystem};
+use std::thread;
+use std::time::Instant;
+
+use potluck::{Ended, PeerOptions, PeerSystem, SystemOptions};
 
 use crate::support::{LONG, NOW, ada_and_bob, host, kitchen, shut_down};
 
@@ -80,7 +83,7 @@ fn no_signal_gets_a_handler() {
 fn a_peer_is_one_thread_and_nothing_else_has_any() {
     alone("guest::alone::a_peer_is_one_thread_and_nothing_else_has_any", || {
         let before = threads();
-        let kitchen: PeerSystem = kitchen();
+        let kitchen = PeerSystem::open("kitchen").unwrap();
         let events = kitchen.events(10).unwrap();
         assert_eq!(threads(), before);
         let peers = ["ada", "bob", "eve"].map(|name| kitchen.spawn(name).unwrap());
@@ -89,5 +92,62 @@ fn a_peer_is_one_thread_and_nothing_else_has_any() {
         peers[1].request("ada", "soup", LONG).unwrap();
         events.next(LONG).unwrap();
         assert_eq!(threads(), before + 3);
+    });
+}
+
+#[test]
+fn a_peer_on_demand_has_a_thread_when_there_is_first_something_to_run() {
+    alone("guest::alone::a_peer_on_demand_has_a_thread_when_there_is_first_something_to_run", || {
+        let before = threads();
+        // A thread that has been joined may be listed for an instant.
+        let are = |count: usize| {
+            let deadline = Instant::now() + LONG;
+            while threads() > before + count && Instant::now() < deadline {
+                thread::yield_now();
+            }
+            assert_eq!(threads(), before + count);
+        };
+        let kitchen = PeerSystem::open_with("kitchen", SystemOptions::new().lazy_threads(true)).unwrap();
+        let (ada, bob) = (kitchen.spawn("ada").unwrap(), kitchen.spawn("bob").unwrap());
+        let cook = || PeerOptions::new().on_message(|_, message| Ok(message.reply("salt")?));
+        let agrees = PeerOptions::new().on_request(|_, _, _| Ok(())).on_offer(|_, _, _| Ok(()));
+        let options = [cook(), cook().on_stop(|_| {}), agrees, PeerOptions::new().on_received(|_, _, _| {})];
+        let names = ["cook", "stopping", "agreeing", "receiving"];
+        let peers: Vec<_> =
+            names.iter().zip(options).map(|(name, options)| kitchen.spawn_with(name, options).unwrap()).collect();
+
+        // All that needs no handler of theirs.
+        ada.share("soup", "tomato").unwrap();
+        peers[2].share("bread", "rye").unwrap();
+        peers[3].share("soup", "leek").unwrap();
+        bob.request("ada", "soup", LONG).unwrap();
+        bob.request("receiving", "soup", LONG).unwrap();
+        bob.fetch("soup", LONG).unwrap();
+        bob.offer("ada", "soup", LONG).unwrap();
+        bob.offer("cook", "soup", LONG).unwrap();
+        bob.exchange("ada", "soup", LONG).unwrap();
+        bob.tell("ada", "hello", "", NOW).unwrap();
+        ada.receive(NOW).unwrap();
+        kitchen.mingle("soup", 1, LONG).unwrap();
+        assert_eq!(kitchen.snapshot().unwrap().peers[0].doing(), "idle");
+        // Nor does what could only wait for one.
+        bob.ask("cook", "taste", "", NOW).unwrap_err();
+        bob.request("agreeing", "bread", NOW).unwrap_err();
+        are(0);
+
+        bob.ask("cook", "taste", "", LONG).unwrap();
+        are(1);
+        bob.request("agreeing", "bread", LONG).unwrap();
+        are(2);
+        bob.offer("receiving", "soup", LONG).unwrap();
+        are(3);
+        assert_eq!(ada.close(LONG), Ok(Ended::Yes));
+        are(3);
+        assert_eq!(peers[1].close(LONG), Ok(Ended::Yes));
+        are(3);
+        assert_eq!(peers[3].close(LONG), Ok(Ended::Yes));
+        are(2);
+        assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+        are(0);
     });
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use potluck::{Ended, Event, PeerOptions, SystemOptions};
+use potluck::{Ended, Event, PeerOptions, PeerSystem, SystemOptions};
 
 use crate::support::{LONG, NOW, drain, kitchen, kitchen_with, next, shut_down};
 
@@ -34,7 +34,7 @@ fn status_of(task: &Path, key: &str) -> String {
 
 #[test]
 fn a_peer_is_a_thread_named_after_it_that_is_gone_after_its_close() {
-    let kitchen = kitchen();
+    let kitchen = PeerSystem::open("kitchen").unwrap();
     let peer = kitchen.spawn("named").unwrap();
     let deadline = Instant::now() + LONG;
     while tasks("potluck:named").len() != 1 {
