@@ -12,7 +12,7 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header abi install uninstall soak bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
+.PHONY: help demo test lib header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
@@ -23,6 +23,7 @@ help:
 	@echo 'make header  include/potluck.h anew'
 	@echo 'make abi     tests/c/abi.txt anew: what programs that were compiled before depend on'
 	@echo 'make soak    random calls of all kinds for SOAK_MINUTES (10); SOAK_SEED (printed) for the same random numbers'
+	@echo 'make fuzz    random calls from C: FUZZ_CALLS (10000000) of FUZZ_THREADS (4), at most FUZZ_SECONDS (0: no limit); FUZZ_SEED to see one again'
 	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; a minute or two'
 	@echo 'make bench-quick the same in under a minute, with fewer rounds and sizes: prints the CSV'
 	@echo 'make performance the benchmark, and the tables and plots of docs/performance.md anew'
@@ -84,6 +85,16 @@ $(VENV)/ready: python/requirements-test.txt | need-python
 SOAK_MINUTES ?= 10
 soak: need-rust
 	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --release --test stress -- --nocapture
+
+FUZZ_CALLS ?= 10000000
+FUZZ_SECONDS ?= 0
+FUZZ_THREADS ?= 4
+FUZZ_SEED ?=
+fuzz: lib
+	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -g -Wall -Wextra -Iinclude tests/fuzz/calls.c -o $(TARGET)/fuzz-calls \
+		-L$(LIB_DIR) -lpotluck -lpthread -Wl,-rpath,$(abspath $(LIB_DIR))
+	$(TARGET)/fuzz-calls --calls $(FUZZ_CALLS) --seconds $(FUZZ_SECONDS) --threads $(FUZZ_THREADS) \
+		$(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 # BENCH_OPTIONS: --only P1,P8 for some workloads, --record for the instruction counts that later runs are held against.
 BENCH_C := $(abspath $(TARGET))/bench-request

@@ -4,8 +4,8 @@
  *
  * Rules for the whole page
  *  - Every function may be called from any thread and from every callback, except where it says otherwise.
- *  - Inputs are borrowed for the length of the call, except for a peer's {callbacks, user_data, drop}, which are taken
- *    at entry, also when the call fails.
+ *  - Inputs are borrowed for the length of the call, except for a peer's {callbacks, user_data, drop} and the buffer of
+ *    potluck_peer_share_owned, which are taken at entry, also when the call fails.
  *  - Names and kinds: NUL-terminated UTF-8, 1 to 255 bytes, no control characters. Names of peers, systems and resources have none
  *    of * $ # ? @ either. A / is only for names of resources, where it divides parts that are not empty (photos/cat.jpg).
  *  - Bodies: pointer and length; NULL only with length 0.
@@ -17,13 +17,14 @@
  *    any 64-bit value in any place gives a status, never undefined behaviour. 0 is none.
  *  - A callback runs on its peer's thread, and no other peer changes that peer's shelf meanwhile, except while the callback waits
  *    in a call of this library. A callback that throws, longjmps or ends its thread stops its peer for ever: whoever closes that
- *    peer gets STILL_RUNNING.
- *  - What a callback has borrowed it does not release.
+ *    peer gets STILL_RUNNING. (A release function that does so stops the thread on which it runs, whosever that is.)
+ *  - What a callback has borrowed it does not release. potluck_resource_keep and POTLUCK_PENDING keep it.
  *  - dlclose does not unload the library: peers may still run.
  *  - A status from 10 on is a failure: potluck_last_error then says more. The statuses of a function are listed without
  *    their POTLUCK_E_; each can also return INTERNAL or PANIC, which would be a fault of the library.
  *  - In a child made by fork after the first potluck_system_open, every function that gives a status answers FORKED at
  *    once, in callbacks, too, and ids are not given back; only potluck_check and potluck_last_error_detail answer as ever.
+ *    What is taken at entry is released then, as after any failure; what was taken before the fork is not.
  *    Bytes and strings borrowed before the fork can be read. A child made inside a callback must end inside it.
  */
 
@@ -416,8 +417,8 @@ typedef struct potluck_list_t {
 } potluck_list_t;
 
 /**
- * A resource: owns one reference, to be released once with `potluck_resource_release`. Outlives its peer and system. May be
- * used from several threads.
+ * A resource: owns one reference, to be released once with `potluck_resource_release`; as an argument of a callback it is borrowed, and
+ * `potluck_resource_keep` gives one of its own. Outlives its peer and system. May be used from several threads.
  */
 typedef struct potluck_resource_t {
   /**
@@ -605,6 +606,14 @@ typedef struct potluck_peer_options_t {
    */
   uint64_t shelf_bytes_max;
 } potluck_peer_options_t;
+
+/**
+ * Releases a buffer that was given to `potluck_peer_share_owned`: exactly once, when the last reference to it is gone, with what was
+ * given there. It runs on whichever thread drops that reference: inside a call of the host, also inside the one that gave the buffer, or on a
+ * thread of the library. No lock is held, and every function may be called, but the thread has other work to do: it must not block. Must
+ * not throw or longjmp.
+ */
+typedef void (*potluck_release_fn)(const uint8_t *data, size_t data_len, void *user_data);
 
 /**
  * A call with another peer, for `potluck_peer_start`. What a call has no use for must be 0.
@@ -796,7 +805,7 @@ const char *potluck_last_error(void);
 potluck_status_t potluck_last_error_detail(struct potluck_error_t *out_error);
 
 /**
- * In a callback: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
+ * Only in a callback, on its thread: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
  *
  * OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback), FORKED.
  */
@@ -820,28 +829,30 @@ potluck_status_t potluck_system_open(const char *name,
  * nothing else is queued for them. Then, or at half the timeout, all peers are closed as by `potluck_peer_close`, and the
  * end of all is waited for. With timeout 0 all are closed at once; with POTLUCK_WAIT_FOREVER both phases may last for ever.
  * A message that is kept (PENDING) does not hold it up. peers, snapshot, dead_letters, replies and event readers work meanwhile.
+ * Waits up to `timeout_ms` for all of it. The report is an empty list where there is nothing to say. Release `*out_report`.
  *
  * OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
  * from then on, while resources, messages, lists and pending calls stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
  * `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
  * goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
  * and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
- * meanwhile), LIMIT_REACHED (lazy_threads: all have ended but for those whose on_stop finds no thread; call again), INVALID_HANDLE,
- * INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
+ * meanwhile), LIMIT_REACHED (ids: of the report alone, the shutdown goes on; lazy_threads: all have ended but for those whose on_stop
+ * finds no thread; call again), INVALID_HANDLE, INVALID_ARGUMENT.
  */
 potluck_status_t potluck_system_shutdown(struct potluck_system_t system,
                                          int64_t timeout_ms,
                                          struct potluck_list_t *out_report);
 
 /**
- * All peers, in the order of spawning. Item: peer. Does not block.
+ * All peers, in the order of spawning. Item: peer. Does not block. Release `*out_list`.
  *
  * OK, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
  */
 potluck_status_t potluck_system_peers(struct potluck_system_t system, struct potluck_list_t *out_list);
 
 /**
- * Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not block.
+ * Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not
+ * block. Release `*out_list`.
  *
  * OK (also with nobody: an empty list), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
  */
@@ -862,7 +873,8 @@ potluck_status_t potluck_system_wait_for(struct potluck_system_t system,
 
 /**
  * A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
- * at that moment. The same seed on the same state gives the same result. `timeout_ms` is for all of it.
+ * at that moment. The same seed on the same state gives the same result. Waits up to `timeout_ms`, which is for all of it, for the
+ * callbacks that it needs. Release `*out_list`.
  *
  * Item: peer, from, name, version, size, or status and text of that peer's failure, which does not end the rest. A single
  * peer: an empty list.
@@ -879,7 +891,7 @@ potluck_status_t potluck_system_mingle(struct potluck_system_t system,
  * The dead letters: messages that were accepted and that no callback has seen or will see, because they were still queued when
  * their peer closed, or because the asker gave up before. The newest dead_letters_max of them, the newest last. Item: peer (to
  * whom), from, name (the kind), size, status and text (the reason), version (its number: 1 is the first there ever was in this system).
- * Does not block; also while a shutdown goes on.
+ * Works while a shutdown goes on, too. Does not block. Release `*out_list`.
  *
  * OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
  */
@@ -887,8 +899,8 @@ potluck_status_t potluck_system_dead_letters(struct potluck_system_t system,
                                              struct potluck_list_t *out_list);
 
 /**
- * What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON, to be released. Never waits for a
- * callback; the peers are looked at one after another. Its name is "snapshot", its origin the system's name, its version 0.
+ * What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON. The peers are looked at one after
+ * another. Its name is "snapshot", its origin the system's name, its version 0. Does not block. Release `*out_json`.
  *
  * {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "taken" (out of it so far),
  * "resources" (on its shelf), "requested" and "received" (how often so far, as the events say it), "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
@@ -912,10 +924,10 @@ potluck_status_t potluck_system_events(struct potluck_system_t system,
                                        struct potluck_events_t *out_events);
 
 /**
- * The next event, waiting for it up to `timeout_ms`. From any thread; in a handler its peer's shelf may be changed meanwhile.
+ * The next event, waiting for it up to `timeout_ms`.
  *
- * OK, TIMED_OUT, CLOSED (the system has ended and all is read, or the reader is closed), INVALID_HANDLE,
- * INVALID_ARGUMENT.
+ * OK, TIMED_OUT, CLOSED (the system has ended and all is read, or the reader is closed; or called in a callback whose own peer is
+ * closed meanwhile), INVALID_HANDLE, INVALID_ARGUMENT (also if out_event is NULL, or its struct_size not set).
  */
 potluck_status_t potluck_events_next(struct potluck_events_t events,
                                      int64_t timeout_ms,
@@ -939,8 +951,8 @@ potluck_status_t potluck_events_fd(struct potluck_events_t events,
 potluck_status_t potluck_events_close(struct potluck_events_t events);
 
 /**
- * Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made. With `out_peer` NULL only the end of the
- * system, or its own callbacks, can close it.
+ * Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made: does not block. With `out_peer` NULL only the
+ * end of the system, or its own callbacks, can close it.
  *
  * `options` NULL: no callbacks. From the entry of this call on, {callbacks, user_data, drop} are the library's, also when it fails:
  * `drop` runs exactly once. (If `options` itself is unusable, or `struct_size` does not reach to `drop`, it is not known.)
@@ -967,7 +979,8 @@ potluck_status_t potluck_peer_close(struct potluck_peer_t peer,
                                     int64_t timeout_ms);
 
 /**
- * Puts a new version of a resource on the peer's shelf, at once. The bytes are copied. Does not block.
+ * Puts a new version of a resource on the peer's shelf, at once. The bytes are copied. Does not block. (Here as wherever a last reference
+ * goes, the release function of what is replaced may run.)
  *
  * `*out_version` is 1 for a name that the peer never held, else one above the highest that it ever held under it.
  *
@@ -995,6 +1008,23 @@ potluck_status_t potluck_peer_share_if(struct potluck_peer_t peer,
                                        size_t data_len,
                                        struct potluck_resource_t expected,
                                        uint64_t *out_version);
+
+/**
+ * As `potluck_peer_share`, without a copy: everybody who gets the resource reads these very bytes, so they must stay as they are. From the
+ * entry of this call on they are the library's, also when it fails: `release` runs exactly once, with what is given here, when the
+ * last resource id, shelf and queue has let them go; after a failure before this call returns. With `release` NULL nobody is told,
+ * and they must stay for ever: constants, or a mapping that is never taken down. Does not block.
+ *
+ * OK, INVALID_NAME, INVALID_ARGUMENT (name NULL; data NULL with a length; a length beyond what memory can hold), TOO_LARGE, CLOSED,
+ * INVALID_HANDLE.
+ */
+potluck_status_t potluck_peer_share_owned(struct potluck_peer_t peer,
+                                          const char *name,
+                                          const void *data,
+                                          size_t data_len,
+                                          potluck_release_fn release,
+                                          void *user_data,
+                                          uint64_t *out_version);
 
 /**
  * Takes a resource off the peer's shelf; copies that others hold stay. Does not block.
@@ -1041,7 +1071,7 @@ potluck_status_t potluck_peer_request(struct potluck_peer_t peer,
  * origin: nothing is handed over, no shelf has changed, and no event says anything. Whether the peer still holds `than` is
  * not looked at. A version of another origin counts as newer, whatever its number; a peer spawned again under an old name is
  * another origin. An on_request of `from` is asked all the same. `than` stays the caller's; with its id 0 this is
- * `potluck_peer_request`. Release `*out_resource`.
+ * `potluck_peer_request`. Waits as that does, up to `timeout_ms`. Release `*out_resource`.
  *
  * OK, NOT_NEWER, INVALID_HANDLE (also of `than`), INVALID_ARGUMENT (also if `than` has another name), and those of
  * `potluck_peer_request`.
@@ -1055,7 +1085,7 @@ potluck_status_t potluck_peer_request_newer(struct potluck_peer_t peer,
 
 /**
  * Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or would
- * close a ring. As `potluck_peer_request` otherwise. Release `*out_resource`.
+ * close a ring. Otherwise as `potluck_peer_request`, and waits as that does, up to `timeout_ms` in all. Release `*out_resource`.
  *
  * OK, NO_SUCH_RESOURCE (nobody else holds it), else as `potluck_peer_request` from the last holder.
  */
@@ -1065,10 +1095,10 @@ potluck_status_t potluck_peer_fetch(struct potluck_peer_t peer,
                                     struct potluck_resource_t *out_resource);
 
 /**
- * Puts a copy of what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while a
- * callback of `to` runs.
+ * Puts a reference to what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while
+ * a callback of `to` runs, and for its on_offer.
  *
- * OK, NO_SUCH_RESOURCE (the peer does not hold it), else as `potluck_peer_request`.
+ * OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), else as `potluck_peer_request`.
  */
 potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
                                     const char *to,
@@ -1076,8 +1106,8 @@ potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
                                     int64_t timeout_ms);
 
 /**
- * Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits as
- * `potluck_peer_offer` does. Release `*out_resource`.
+ * Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits up to
+ * `timeout_ms` for the callbacks of `with`. Release `*out_resource`.
  *
  * OK, NO_SUCH_RESOURCE (the text says who has nothing), else as `potluck_peer_request`.
  */
@@ -1090,7 +1120,7 @@ potluck_status_t potluck_peer_exchange(struct potluck_peer_t peer,
 /**
  * Sends a message to the peer `to`; returns once it is accepted, waiting up to `timeout_ms` for room. The bytes are copied.
  *
- * OK, FULL (no room until the deadline), TOO_LARGE, NO_SUCH_PEER, PEER_CLOSED, INVALID_NAME, INVALID_ARGUMENT,
+ * OK, FULL (no room until the deadline), TOO_LARGE, NO_SUCH_PEER, PEER_CLOSED, DEADLOCK, INVALID_NAME, INVALID_ARGUMENT,
  * LIMIT_REACHED (memory), CLOSED, INVALID_HANDLE: it was not sent.
  */
 potluck_status_t potluck_peer_tell(struct potluck_peer_t peer,
@@ -1105,7 +1135,8 @@ potluck_status_t potluck_peer_tell(struct potluck_peer_t peer,
  * The bytes are copied. Release `*out_reply`.
  *
  * OK; TIMED_OUT: its callback had not begun and now never will; OUTCOME_UNKNOWN: it had. UNKNOWN_MESSAGE, HANDLER_FAILED,
- * NO_REPLY, DEADLOCK (in a callback of `to` itself), and those of `potluck_peer_tell`.
+ * NO_REPLY, DEADLOCK (also in a callback of `to` itself), LIMIT_REACHED (also of ids: then there was an answer), and those of
+ * `potluck_peer_tell`.
  */
 potluck_status_t potluck_peer_ask(struct potluck_peer_t peer,
                                   const char *to,
@@ -1142,8 +1173,8 @@ potluck_status_t potluck_peer_receive(struct potluck_peer_t peer,
  * callback's return. Does not block. Release `*out_pending`.
  *
  * OK: it is done, `potluck_pending_wait` gives the result. PENDING: it goes on. INVALID_ARGUMENT (also for out_pending NULL,
- * and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call that can be
- * said at once: then nothing has happened and there is nothing to release.
+ * and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call, from
+ * `potluck_peer_request` to `potluck_peer_ask`, that can be said at once: then nothing has happened and there is nothing to release.
  */
 potluck_status_t potluck_peer_start(struct potluck_peer_t peer,
                                     const struct potluck_call_t *call,
@@ -1153,8 +1184,8 @@ potluck_status_t potluck_peer_start(struct potluck_peer_t peer,
  * Waits up to `timeout_ms` for the end of a call, and gives its result. May be repeated, also when it is done: each gives the
  * resource anew. Release `*out_result`.
  *
- * PENDING: it goes on. OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. CANCELED: it was
- * released meanwhile. Otherwise the error of the call. Besides, of this wait alone while the call goes on: DEADLOCK, if the
+ * OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. PENDING: it goes on. CANCELED: it was
+ * released meanwhile. Otherwise the error of the call, as from `potluck_peer_request` to `potluck_peer_ask`. Besides, of this wait alone while the call goes on: DEADLOCK, if the
  * call waits for a callback and so waiting for it in this one would close a ring; CLOSED, if the peer whose callback waits
  * here is closed. With timeout 0 it tells whether the call is done. INVALID_HANDLE, INVALID_ARGUMENT, LIMIT_REACHED (ids).
  */
@@ -1173,11 +1204,20 @@ potluck_status_t potluck_pending_fd(struct potluck_pending_t pending,
 
 /**
  * Releases a call. If it is not done, it is given up: it has then not taken effect and never will, but the callback of an ask may have
- * begun; whoever waits for it gets CANCELED. Does not block; from any thread.
+ * begun; whoever waits for it gets CANCELED. Does not block.
  *
  * OK, INVALID_HANDLE.
  */
 potluck_status_t potluck_pending_release(struct potluck_pending_t pending);
+
+/**
+ * Another id for the same resource: a reference of its own, to be released once. The bytes are not copied. So a callback keeps what
+ * was lent to it, and each of several threads has its own to release. Does not block. Release `*out_resource`.
+ *
+ * OK, INVALID_HANDLE, LIMIT_REACHED (ids).
+ */
+potluck_status_t potluck_resource_keep(struct potluck_resource_t resource,
+                                       struct potluck_resource_t *out_resource);
 
 /**
  * The bytes of a resource, without a copy: valid until the resource is released. Does not block.
@@ -1197,7 +1237,8 @@ potluck_status_t potluck_resource_info(struct potluck_resource_t resource,
                                        struct potluck_resource_info_t *out_info);
 
 /**
- * Gives the reference back: the id and all that was borrowed by it are over. Does not block.
+ * Gives the reference back: the id and all that was borrowed by it are over. With the last one, and when no shelf holds it any more, its
+ * bytes are freed, by the release function if they were adopted. Does not block.
  *
  * OK, INVALID_HANDLE (also when it was released before).
  */
@@ -1212,7 +1253,7 @@ potluck_status_t potluck_message_info(struct potluck_message_t message,
                                       struct potluck_message_info_t *out_info);
 
 /**
- * Answers the sender that waits. The bytes are copied. Does not block; from any thread.
+ * Answers the sender that waits. The bytes are copied. Does not block.
  *
  * OK, INVALID_ARGUMENT (nobody asked, or it was answered before; data NULL with a length), CANCELED (the sender has given
  * up), LIMIT_REACHED (memory), INVALID_HANDLE.
@@ -1222,7 +1263,7 @@ potluck_status_t potluck_message_reply(struct potluck_message_t message,
                                        size_t data_len);
 
 /**
- * Gives the reference back. A sender that still waits gets POTLUCK_E_NO_REPLY. Does not block.
+ * Gives the reference back: the id and all that was borrowed by it are over. A sender that still waits gets POTLUCK_E_NO_REPLY. Does not block.
  *
  * OK, INVALID_HANDLE (also when it was released before).
  */

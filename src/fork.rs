@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
+use crate::panics;
 
 /// Null until the first system is opened; then the byte, which is 1 here and 0 in children. Never changed again.
 static MARK: AtomicPtr<AtomicU8> = AtomicPtr::new(std::ptr::null_mut());
@@ -17,6 +18,7 @@ static OPENER: AtomicU32 = AtomicU32::new(0);
 
 /// The check at the entry of every public call.
 pub(crate) fn check() -> Result<()> {
+    panics::at_check();
     if is_forked() { Err(Error::Forked) } else { Ok(()) }
 }
 

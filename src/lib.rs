@@ -49,6 +49,7 @@ mod message;
 #[cfg(all(test, any(shuttle, loom)))]
 mod model;
 mod name;
+mod panics;
 mod peer;
 mod pending;
 mod post;

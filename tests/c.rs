@@ -8,10 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+mod manual;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const WARNINGS: &[&str] = &["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
 /// What the static library needs beside it.
 const STATIC_LIBS: &[&str] = &["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
+
+/// As C++ the tests use what C has and C++ takes as an extension, so not with -Wpedantic.
+const CXX_WARNINGS: &[&str] =
+    &["-x", "c++", "-std=c++17", "-Wall", "-Wextra", "-Wconversion", "-Wno-missing-field-initializers", "-Werror"];
 
 #[derive(Clone, Copy)]
 enum Linked {
@@ -45,32 +51,55 @@ fn cc(source: &Path, arguments: impl FnOnce(&mut Command) -> &mut Command) {
 
 /// Compiles a program and gives its path.
 fn compile(source: &Path, linked: Linked) -> PathBuf {
-    let (libs, suffix) = (
-        lib_dir(),
-        match linked {
-            Linked::Shared => "shared",
-            Linked::Static => "static",
-        },
-    );
+    let name = match linked {
+        Linked::Shared => "shared",
+        Linked::Static => "static",
+    };
+    link(source, &object(source, name), flags("POTLUCK_LINK_FLAGS"), linked)
+}
+
+/// The same as C++.
+fn compile_as_cxx(source: &Path, linked: Linked) -> PathBuf {
+    let name = match linked {
+        Linked::Shared => "cxx-shared",
+        Linked::Static => "cxx-static",
+    };
+    link(source, &object_of(source, name, CXX_WARNINGS), flags("POTLUCK_LINK_FLAGS"), linked)
+}
+
+/// Compiles a plugin, which links the shared library alone; what a sanitizer needs is in the program.
+fn compile_plugin(source: &Path) -> PathBuf {
+    link(source, &object(source, "plugin"), vec!["-shared".to_owned()], Linked::Shared)
+}
+
+fn object(source: &Path, suffix: &str) -> PathBuf {
+    object_of(source, suffix, WARNINGS)
+}
+
+fn object_of(source: &Path, suffix: &str, language: &[&str]) -> PathBuf {
     let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{suffix}"));
-    let object = program.with_extension("o");
+    let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{suffix}.o"));
     cc(source, |cc| {
-        cc.args(WARNINGS)
+        cc.args(language)
             .args(flags("POTLUCK_C_FLAGS"))
-            .arg("-D_POSIX_C_SOURCE=200809L")
+            .args(["-fPIC", "-D_POSIX_C_SOURCE=200809L"])
             .arg(format!("-I{ROOT}/include"))
             .arg("-c")
             .arg(source)
             .arg("-o")
             .arg(&object)
     });
+    object
+}
+
+fn link(source: &Path, object: &Path, flags: Vec<String>, linked: Linked) -> PathBuf {
+    let (libs, program) = (lib_dir(), object.with_extension(""));
     cc(source, |cc| {
-        cc.arg(&object).arg("-o").arg(&program).args(flags("POTLUCK_LINK_FLAGS"));
+        cc.arg(object).arg("-o").arg(&program).args(flags);
         match linked {
             Linked::Shared => cc
                 .arg(format!("-L{}", libs.display()))
-                .args(["-lpotluck", "-lpthread"])
+                .args(["-lpotluck", "-lpthread", "-ldl"])
                 .arg(format!("-Wl,-rpath,{}", libs.display())),
             Linked::Static => cc.arg(libs.join("libpotluck.a")).args(STATIC_LIBS),
         }
@@ -95,17 +124,50 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     sources
 }
 
+/// The shared library under another path, which is another copy to whoever loads it.
+fn copied_library(name: &str) -> String {
+    let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("libpotluck-{name}.so"));
+    fs::copy(lib_dir().join("libpotluck.so"), &copy).expect("the folder is writable");
+    copy.into_os_string().into_string().expect("a path of ASCII")
+}
+
 #[test]
-fn the_c_tests_pass_with_both_libraries() {
+fn the_c_tests_pass_with_both_libraries_as_c_and_as_cxx() {
+    let copy = copied_library("copy");
     for source in sources("tests/c") {
-        for linked in BOTH {
-            let output = run(&compile(&source, linked), &[]);
+        let as_c = BOTH.map(|linked| compile(&source, linked));
+        let as_cxx = BOTH.map(|linked| compile_as_cxx(&source, linked));
+        for program in as_c.into_iter().chain(as_cxx) {
+            let output = run(&program, &[&copy]);
             let (out, mut err) = (text(&output.stdout), text(&output.stderr));
             // A sanitizer says so when a test asks for more bytes than there can be.
             let refused = |line: &&str| line.contains("Sanitizer failed to allocate 0x7fffffffffffffff bytes");
             err = err.split_inclusive('\n').filter(|line| !refused(line)).collect();
             assert!(output.status.success() && out.contains("checks passed"), "{}:\n{out}{err}", source.display());
             assert_eq!(err, "", "{}: the library prints nothing", source.display());
+        }
+    }
+}
+
+/// A short run; `make fuzz` is the long one. What it sees of each function must be what the header says.
+#[test]
+fn random_calls_give_no_status_that_the_header_does_not_list() {
+    let (functions, numbers) = (manual::functions(), manual::numbers());
+    let source = Path::new(ROOT).join("tests/fuzz/calls.c");
+    for linked in BOTH {
+        let output = run(&compile(&source, linked), &["--calls", "400000"]);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && out.ends_with(" nothing left\n"), "{out}{err}");
+        for function in &functions {
+            let line = out.lines().find_map(|line| line.strip_prefix(&format!("{}:", function.name)));
+            let line = line.unwrap_or_else(|| panic!("{} is not among the random calls:\n{out}", function.name));
+            let seen: Vec<&str> = line.split_whitespace().filter_map(|count| count.split('*').next()).collect();
+            assert!(seen.contains(&"0"), "{}: no call has succeeded:\n{out}", function.name);
+            let documented = function.documented(&functions);
+            for number in seen {
+                let name = &numbers[&number.parse::<i32>().expect("a status")];
+                assert!(!function.gives_status || documented.contains(*name), "{} gives {name}:\n{out}", function.name);
+            }
         }
     }
 }
@@ -130,14 +192,40 @@ fn the_classic_example_prints_the_same_lines_from_c() {
     }
 }
 
+/// What a program prints on standard output is in `tests/expected`.
+fn expect_output(name: &str, output: &Output) {
+    let expected = fs::read_to_string(format!("{ROOT}/tests/expected/{name}.txt")).expect("it is committed");
+    assert!(output.status.success(), "{name}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (expected, String::new()), "{name}");
+}
+
 #[test]
-fn the_event_loop_example_prints_what_happens_in_its_order() {
-    for linked in BOTH {
-        let output = run(&compile(&Path::new(ROOT).join("c-examples/event_loop.c"), linked), &[]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let lines = "desk joined\nguest joined\nguest asks: where do I sleep?\nthe answer: room 7\n";
-        assert_eq!(text(&output.stdout), lines);
+fn the_examples_print_what_they_say_and_are_short() {
+    let folder = Path::new(ROOT).join("c-examples");
+    let [mut programs, mut plugins] = [0, 0];
+    for source in sources("c-examples") {
+        let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
+        let lines = fs::read_to_string(&source).expect("it is text").lines().count();
+        assert!(lines < 80 || name == "classic" && lines <= 200, "{name} has {lines} lines");
+        match name {
+            // Has a test of its own.
+            "classic" => {}
+            "plugin" => {
+                // It must be the library's own copy that both use, so there is no host with the static one.
+                let host = compile(&folder.join("plugin_host.c"), Linked::Shared);
+                let plugin = compile_plugin(&source);
+                expect_output("plugin_host", &run(&host, &[plugin.to_str().expect("a path of ASCII")]));
+                assert_eq!(run(&host, &[]).status.code(), Some(2));
+                plugins += 1;
+            }
+            "plugin_host" => {}
+            _ => {
+                BOTH.iter().for_each(|linked| expect_output(name, &run(&compile(&source, *linked), &[])));
+                programs += 1;
+            }
+        }
     }
+    assert!(programs >= 4 && plugins == 1);
 }
 
 /// An example in Rust, which `cargo test` has built beside the tests.
@@ -153,30 +241,77 @@ fn the_shared_library_exports_the_functions_of_the_header_and_nothing_else() {
     let listing = text(&output.stdout);
     let mut exported: Vec<&str> = listing.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     exported.sort_unstable();
-    let header = fs::read_to_string(format!("{ROOT}/include/potluck.h")).expect("it is committed");
-    let declared = declared(&header);
+    let mut declared: Vec<&str> = manual::functions().iter().map(|function| function.name).collect();
+    declared.sort_unstable();
     assert_eq!(exported, declared);
     assert!(declared.len() > 30, "{declared:?}");
 }
 
 #[test]
 fn the_fork_test_calls_every_function_of_the_header() {
-    let header = fs::read_to_string(format!("{ROOT}/include/potluck.h")).expect("it is committed");
     let test = fs::read_to_string(format!("{ROOT}/tests/c/int_fork.c")).expect("it is committed");
     let (_, body) = test.split_once("static void everything_is_forked").expect("the function");
     let (body, _) = body.split_once("\n}\n").expect("its end");
-    for function in declared(&header) {
-        assert!(body.contains(&format!("({function}(")), "no call of {function}");
+    for function in manual::functions() {
+        assert!(body.contains(&format!("({}(", function.name)), "no call of {}", function.name);
     }
 }
 
-/// The names of the functions that the header declares, sorted.
-fn declared(header: &str) -> Vec<&str> {
-    let mut declared: Vec<&str> = header
-        .lines()
-        .filter(|line| line.starts_with("potluck_status_t potluck_") || line.starts_with("const char *potluck_"))
-        .filter_map(|line| line.split('(').next()?.split([' ', '*']).next_back())
-        .collect();
-    declared.sort_unstable();
-    declared
+/// `tests/c/api_table.c` has a row for each wrong input that a function can be given.
+#[test]
+fn the_table_of_wrong_inputs_has_every_parameter_of_the_header() {
+    let test = fs::read_to_string(format!("{ROOT}/tests/c/api_table.c")).expect("it is committed");
+    let rows = |kind: &str| test.lines().filter(|line| line.starts_with(&format!("  {kind}("))).count();
+    let mut wanted = std::collections::BTreeMap::<&str, usize>::new();
+    for function in manual::functions() {
+        for parameter in &function.parameters {
+            let (kind, row) = match parameter.of_type.as_str() {
+                _ if parameter.is_id() => ("ROW_ID", format!("ROW_ID({}, {}, ", function.name, parameter.name)),
+                "const char *" => ("ROW_TEXT", format!("ROW_TEXT({}, {}, ", function.name, parameter.name)),
+                _ if parameter.is_sized() => {
+                    ("ROW_SIZED", format!("ROW_SIZED({}, {}, ", function.name, parameter.name))
+                }
+                _ if parameter.name == "data_len" => ("ROW_BODY", format!("ROW_BODY({}, ", function.name)),
+                _ if parameter.name == "timeout_ms" => ("ROW_TIMEOUT", format!("ROW_TIMEOUT({}, ", function.name)),
+                _ => continue,
+            };
+            assert!(test.contains(&row), "no row of {} for {}", parameter.name, function.name);
+            *wanted.entry(kind).or_default() += 1;
+        }
+    }
+    assert_eq!(wanted.len(), 5);
+    wanted.into_iter().for_each(|(kind, count)| assert_eq!(rows(kind), count, "{kind}"));
+}
+
+/// Whether a program is on the path.
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Uses of memory that is not there, or not written, and memory that nobody can free any more. Not under a sanitizer, which looks for
+/// the same by other means.
+#[test]
+fn the_c_tests_pass_under_valgrind_where_it_is_installed() {
+    if !is_there("valgrind") || !flags("POTLUCK_C_FLAGS").is_empty() {
+        eprintln!("not run: no valgrind here, or a sanitizer in its place");
+        return;
+    }
+    let copy = copied_library("valgrind-copy");
+    for source in sources("tests/c") {
+        let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
+        // In a child made by fork, what the stacks of the parent's threads held has no owner any more; what a thread held that
+        // was ended inside a callback is never freed.
+        let leaks = if ["int_fork", "int_killed"].contains(&name) { "no" } else { "full" };
+        // Fewer forks and rounds: all is some thirty times slower.
+        let slow = ["-g", "-DDEADLINE_S=600", "-DFORKS=10", "-DROUNDS=100"];
+        let program =
+            link(&source, &object_of(&source, "valgrind", &[WARNINGS, &slow].concat()), vec![], Linked::Shared);
+        let output = Command::new("valgrind")
+            .args(["-q", "--error-exitcode=99", &format!("--leak-check={leaks}"), "--errors-for-leak-kinds=definite"])
+            .arg(&program)
+            .arg(&copy)
+            .output()
+            .expect("valgrind runs");
+        assert!(output.status.success(), "{name}:\n{}{}", text(&output.stdout), text(&output.stderr));
+    }
 }

@@ -5,6 +5,8 @@ mod tools;
 
 use std::process::Command;
 
+mod manual;
+
 const GENERATED: &str = include_str!(concat!(env!("OUT_DIR"), "/potluck.h"));
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include/potluck.h");
 
@@ -52,6 +54,80 @@ fn every_function_of_the_source_is_in_the_header_with_its_documentation() {
 fn documented(at: usize) -> bool {
     let line = GENERATED[..at].rfind('\n').unwrap_or(0);
     GENERATED[..line].ends_with(" */")
+}
+
+#[test]
+fn the_manual_says_of_every_function_whether_it_blocks_who_frees_what_and_what_it_answers() {
+    let (functions, known) = (manual::functions(), manual::statuses());
+    assert_eq!(functions.len(), GENERATED.matches("\npotluck_status_t potluck_").count() + 2, "two give a text");
+    let mut missing = Vec::new();
+    for function in &functions {
+        let (name, comment) = (function.name, &function.comment);
+        let mut miss = |what: String| missing.push(format!("{name}: {what}"));
+        let waits = function.has("timeout_ms");
+        if comment.contains("`timeout_ms`") != waits || comment.contains("oes not block") == waits {
+            miss("does it block, and how long?".to_owned());
+        }
+        for out in function.parameters.iter().filter(|parameter| parameter.is_owned()) {
+            if !comment.contains(&format!("elease `*{}`", out.name)) {
+                miss(format!("who frees {}?", out.name));
+            }
+        }
+        if !function.gives_status {
+            continue;
+        }
+        if !function.statuses.starts_with("OK") {
+            miss("which statuses?".to_owned());
+        }
+        let strange =
+            manual::words(&function.statuses).find(|word| !(known.contains(word) || ["NULL", "UTF"].contains(word)));
+        strange.into_iter().for_each(|word| miss(format!("{word} is no status")));
+        let documented = function.documented(&functions);
+        for status in must_be_listed(function) {
+            if !documented.contains(status) {
+                miss(format!("{status} is not listed"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// The statuses that follow from what a function takes.
+fn must_be_listed(function: &manual::Function) -> Vec<&'static str> {
+    let mut listed = Vec::new();
+    for parameter in &function.parameters {
+        if parameter.is_id() {
+            listed.push("INVALID_HANDLE");
+        } else if parameter.of_type == "const char *" || parameter.is_sized() || parameter.name == "data_len" {
+            listed.push("INVALID_ARGUMENT");
+        }
+        if parameter.is_owned() {
+            listed.push("LIMIT_REACHED");
+        }
+    }
+    if function.has("timeout_ms") {
+        listed.push("INVALID_ARGUMENT");
+    }
+    // What one acts as may be closed; to end it again is OK.
+    if ["system", "peer", "events"].iter().any(|id| function.has(id)) && function.name != "potluck_events_close" {
+        listed.push("CLOSED");
+    }
+    listed
+}
+
+/// Names of all functions that comments speak of exist.
+#[test]
+fn the_manual_speaks_of_functions_and_constants_that_there_are() {
+    let words = GENERATED.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    for word in words.filter(|word| word.starts_with("potluck_") || word.starts_with("POTLUCK_E_")) {
+        let is_declared = [format!("{word}("), format!("{word})("), format!("typedef struct {word} {{")]
+            .iter()
+            .any(|text| GENERATED.contains(text))
+            || GENERATED.contains(&format!("#define {word} "))
+            || GENERATED.contains(&format!(" {word};\n"))
+            || word == "POTLUCK_E_";
+        assert!(is_declared, "{word}");
+    }
 }
 
 /// Whether a compiler takes this text, with all warnings as errors.

@@ -2,7 +2,8 @@
 //!
 //! A host may kill a thread inside its callback (CPython before 3.14 does so at exit, with a forced unwind). Letting that unwind
 //! run on through the library's frames would abort the process, so a guard parks the thread for ever instead: it holds no
-//! lock of ours there, and its peer stays `STILL_RUNNING`.
+//! lock of ours there, and its peer stays `STILL_RUNNING`. A release function runs on any thread, the host's own, too: killed there,
+//! that thread is parked inside the host's call.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -76,6 +77,13 @@ pub type potluck_on_stop_fn = Option<unsafe extern "C-unwind" fn(peer: potluck_p
 /// fails, on the spawning one. Must not throw or longjmp.
 pub type potluck_drop_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
+/// Releases a buffer that was given to `potluck_peer_share_owned`: exactly once, when the last reference to it is gone, with what was
+/// given there. It runs on whichever thread drops that reference: inside a call of the host, also inside the one that gave the buffer, or on a
+/// thread of the library. No lock is held, and every function may be called, but the thread has other work to do: it must not block. Must
+/// not throw or longjmp.
+pub type potluck_release_fn =
+    Option<unsafe extern "C-unwind" fn(data: *const u8, data_len: usize, user_data: *mut c_void)>;
+
 /// The user data of one peer's callbacks, owned from the entry of spawn on.
 pub(super) struct UserData {
     data: *mut c_void,
@@ -99,6 +107,44 @@ impl Drop for UserData {
             // SAFETY: the caller of spawn promises that it may be called once with this data, on any thread.
             foreign(|| unsafe { drop(self.data) });
         }
+    }
+}
+
+/// A buffer of the host's, owned from the entry of `potluck_peer_share_owned` on.
+pub(super) struct Adopted {
+    data: *const u8,
+    data_len: usize,
+    release: unsafe extern "C-unwind" fn(data: *const u8, data_len: usize, user_data: *mut c_void),
+    user_data: *mut c_void,
+}
+
+// SAFETY: the C contract is that the buffer stays as it is until the release, which may come on any thread.
+unsafe impl Send for Adopted {}
+
+impl Adopted {
+    /// `None`: without a release function there is nothing to own.
+    pub(super) fn new(
+        data: *const c_void,
+        data_len: usize,
+        release: potluck_release_fn,
+        user_data: *mut c_void,
+    ) -> Option<Adopted> {
+        release.map(|release| Adopted { data: data.cast::<u8>(), data_len, release, user_data })
+    }
+}
+
+impl AsRef<[u8]> for Adopted {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: `input::check_body` has checked the two, and the caller of share_owned promises that they are readable, and
+        // stay as they are, until the release.
+        if self.data.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(self.data, self.data_len) } }
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        // SAFETY: the caller of share_owned promises that it may be called once with this, on any thread.
+        foreign(|| unsafe { (self.release)(self.data, self.data_len, self.user_data) });
     }
 }
 
@@ -253,4 +299,50 @@ fn text_of(status: potluck_status_t, text: Option<String>) -> String {
         None => format!("the callback returned {status}"),
     };
     text.unwrap_or_else(called)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::input;
+    use super::*;
+
+    /// Counts: `user_data` is an AtomicUsize.
+    unsafe extern "C-unwind" fn count(_: *const u8, data_len: usize, user_data: *mut c_void) {
+        // SAFETY: each test gives a counter that outlives the buffer.
+        unsafe { &*user_data.cast::<AtomicUsize>() }.fetch_add(data_len, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn an_adopted_buffer_is_released_once_when_the_last_reference_is_gone() {
+        let (bytes, released) = (*b"tomato", AtomicUsize::new(0));
+        let user_data = std::ptr::from_ref(&released).cast_mut().cast::<c_void>();
+        let adopted = |len| Adopted::new(bytes.as_ptr().cast(), len, Some(count), user_data);
+        // SAFETY: the bytes outlive what is made of them.
+        let body = unsafe { input::adopt(bytes.as_ptr().cast(), bytes.len(), adopted(bytes.len())) }.unwrap();
+        let other = body.clone();
+        assert_eq!((&other[..], other.as_ptr()), (&bytes[..], bytes.as_ptr()));
+        drop(body);
+        assert_eq!(released.load(Ordering::Relaxed), 0);
+        drop(other);
+        assert_eq!(released.load(Ordering::Relaxed), 6);
+        // SAFETY: nothing is read of a length that cannot be.
+        let refused = unsafe { input::adopt(bytes.as_ptr().cast(), usize::MAX, adopted(1)) };
+        assert!(refused.is_err());
+        assert_eq!(released.load(Ordering::Relaxed), 7, "also when it is not taken");
+        let nothing = Adopted::new(std::ptr::null(), 0, Some(count), user_data);
+        // SAFETY: there are no bytes.
+        assert_eq!(unsafe { input::adopt(std::ptr::null(), 0, nothing) }.unwrap().len(), 0);
+    }
+
+    #[test]
+    fn without_a_release_function_a_buffer_lives_for_ever() {
+        static SOUP: &[u8] = b"tomato";
+        let adopted = Adopted::new(SOUP.as_ptr().cast(), SOUP.len(), None, std::ptr::null_mut());
+        assert!(adopted.is_none());
+        // SAFETY: it is a constant.
+        let body = unsafe { input::adopt(SOUP.as_ptr().cast(), SOUP.len(), adopted) }.unwrap();
+        assert_eq!((&body[..], body.as_ptr()), (SOUP, SOUP.as_ptr()));
+    }
 }

@@ -126,10 +126,10 @@ fn event(event: &Event) -> potluck_event_t {
     out
 }
 
-/// The next event, waiting for it up to `timeout_ms`. From any thread; in a handler its peer's shelf may be changed meanwhile.
+/// The next event, waiting for it up to `timeout_ms`.
 ///
-/// OK, TIMED_OUT, CLOSED (the system has ended and all is read, or the reader is closed), INVALID_HANDLE,
-/// INVALID_ARGUMENT.
+/// OK, TIMED_OUT, CLOSED (the system has ended and all is read, or the reader is closed; or called in a callback whose own peer is
+/// closed meanwhile), INVALID_HANDLE, INVALID_ARGUMENT (also if out_event is NULL, or its struct_size not set).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_events_next(
     events: potluck_events_t,

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::status::{POTLUCK_OK, potluck_status_t, status_of};
-use crate::{Error, Result};
+use crate::{Error, Result, panics};
 
 /// What the last failing call of a thread said.
 #[derive(Clone)]
@@ -50,7 +50,10 @@ fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     be_silent();
     // A thread that is being torn down has no depth to count any more; then a panic prints, and is caught all the same.
     let _ = DEPTH.try_with(|depth| depth.set(depth.get().wrapping_add(1)));
-    let result = catch_unwind(AssertUnwindSafe(body));
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        panics::at_boundary();
+        body()
+    }));
     let _ = DEPTH.try_with(|depth| depth.set(depth.get().wrapping_sub(1)));
     result.map_err(|panic| panic_text(&*panic))
 }

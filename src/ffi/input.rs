@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::callback::Adopted;
 use crate::{Error, Result};
 
 /// A name: NUL-terminated UTF-8.
@@ -56,26 +57,47 @@ fn utf8(text: &CStr) -> Option<&str> {
     str::from_utf8(bytes).ok()
 }
 
+/// Whether a body can be one: NULL only with length 0.
+pub(super) fn check_body(data: *const c_void, data_len: usize) -> Result<()> {
+    if data.is_null() && data_len > 0 {
+        return Err(Error::InvalidArgument(format!("data is NULL and data_len is {data_len}")));
+    }
+    if data_len > isize::MAX as usize {
+        return Err(Error::InvalidArgument(format!("data_len is {data_len}, more than memory can hold")));
+    }
+    Ok(())
+}
+
 /// A body, copied. Memory of the size that the caller chose may not be there: that is a result, too.
 ///
 /// # Safety
 ///
 /// `data` is NULL or has `data_len` readable bytes.
 pub(super) unsafe fn body(data: *const c_void, data_len: usize) -> Result<Bytes> {
+    check_body(data, data_len)?;
     if data.is_null() {
-        return match data_len {
-            0 => Ok(Bytes::new()),
-            _ => Err(Error::InvalidArgument(format!("data is NULL and data_len is {data_len}"))),
-        };
-    }
-    if data_len > isize::MAX as usize {
-        return Err(Error::InvalidArgument(format!("data_len is {data_len}, more than memory can hold")));
+        return Ok(Bytes::new());
     }
     let mut copy = Vec::new();
     copy.try_reserve_exact(data_len).map_err(|_| Error::LimitReached(format!("memory for {data_len} bytes")))?;
     // SAFETY: the caller promises `data_len` readable bytes, which is no more than isize::MAX.
     copy.extend_from_slice(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), data_len) });
     Ok(Bytes::from(copy))
+}
+
+/// A body as it lies in the host's memory: with a release function until that has run, else for ever. Not taken: it was released.
+///
+/// # Safety
+///
+/// `data` is NULL or has `data_len` bytes that are readable and stay as they are until the release, without one for ever.
+pub(super) unsafe fn adopt(data: *const c_void, data_len: usize, adopted: Option<Adopted>) -> Result<Bytes> {
+    check_body(data, data_len)?;
+    Ok(match adopted {
+        Some(adopted) => Bytes::from_owner(adopted),
+        None if data.is_null() => Bytes::new(),
+        // SAFETY: the caller promises that the bytes are readable and stay as they are for ever.
+        None => Bytes::from_static(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), data_len) }),
+    })
 }
 
 /// A timeout: -1 for ever, 0 do not wait.
@@ -99,9 +121,10 @@ pub(super) fn duration(what: &str, timeout_ms: i64) -> Result<Duration> {
 /// Only plain C structs of integers, pointers and optional functions, with a `usize` as first field.
 pub(super) unsafe trait CStruct: Copy {}
 
-/// Whether a `struct_size` can be one: a forgotten one is found, not followed.
+/// Whether a `struct_size` can be one: a forgotten one is found, not followed. All of these structs are aligned like a pointer, so that
+/// no version's size ends inside of one.
 pub(super) fn check_size(what: &str, size: usize) -> Result<()> {
-    if size > size_of::<usize>() && size <= STRUCT_SIZE_MAX {
+    if size > size_of::<usize>() && size <= STRUCT_SIZE_MAX && size.is_multiple_of(align_of::<usize>()) {
         return Ok(());
     }
     Err(Error::InvalidArgument(format!("struct_size of {what} is {size}: set it to sizeof")))

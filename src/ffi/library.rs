@@ -90,7 +90,7 @@ pub unsafe extern "C" fn potluck_last_error_detail(out_error: *mut potluck_error
     })
 }
 
-/// In a callback: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
+/// Only in a callback, on its thread: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
 ///
 /// OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback), FORKED.
 #[unsafe(no_mangle)]

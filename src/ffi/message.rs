@@ -83,7 +83,7 @@ pub unsafe extern "C" fn potluck_message_info(
     })
 }
 
-/// Answers the sender that waits. The bytes are copied. Does not block; from any thread.
+/// Answers the sender that waits. The bytes are copied. Does not block.
 ///
 /// OK, INVALID_ARGUMENT (nobody asked, or it was answered before; data NULL with a length), CANCELED (the sender has given
 /// up), LIMIT_REACHED (memory), INVALID_HANDLE.
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn potluck_message_reply(
     })
 }
 
-/// Gives the reference back. A sender that still waits gets POTLUCK_E_NO_REPLY. Does not block.
+/// Gives the reference back: the id and all that was borrowed by it are over. A sender that still waits gets POTLUCK_E_NO_REPLY. Does not block.
 ///
 /// OK, INVALID_HANDLE (also when it was released before).
 #[unsafe(no_mangle)]

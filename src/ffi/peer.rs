@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::callback::{
-    self, UserData, potluck_drop_fn, potluck_on_message_fn, potluck_on_offer_fn, potluck_on_received_fn,
-    potluck_on_request_fn, potluck_on_stop_fn,
+    self, Adopted, UserData, potluck_drop_fn, potluck_on_message_fn, potluck_on_offer_fn, potluck_on_received_fn,
+    potluck_on_request_fn, potluck_on_stop_fn, potluck_release_fn,
 };
 use super::guard::{guard, guard_outcome};
 use super::handle::{Kind, Ref, Table};
@@ -92,8 +92,8 @@ fn limits(options: &potluck_peer_options_t, made: PeerOptions) -> PeerOptions {
     )
 }
 
-/// Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made. With `out_peer` NULL only the end of the
-/// system, or its own callbacks, can close it.
+/// Spawns a peer: a thread, a mailbox and an empty shelf. Returns once the thread is made: does not block. With `out_peer` NULL only the
+/// end of the system, or its own callbacks, can close it.
 ///
 /// `options` NULL: no callbacks. From the entry of this call on, {callbacks, user_data, drop} are the library's, also when it fails:
 /// `drop` runs exactly once. (If `options` itself is unusable, or `struct_size` does not reach to `drop`, it is not known.)
@@ -159,7 +159,8 @@ pub extern "C" fn potluck_peer_close(peer: potluck_peer_t, timeout_ms: i64) -> p
     })
 }
 
-/// Puts a new version of a resource on the peer's shelf, at once. The bytes are copied. Does not block.
+/// Puts a new version of a resource on the peer's shelf, at once. The bytes are copied. Does not block. (Here as wherever a last reference
+/// goes, the release function of what is replaced may run.)
 ///
 /// `*out_version` is 1 for a name that the peer never held, else one above the highest that it ever held under it.
 ///
@@ -211,6 +212,39 @@ pub unsafe extern "C" fn potluck_peer_share_if(
         let name = unsafe { input::name("name", name) }?;
         // SAFETY: the caller promises `data_len` readable bytes at `data` for the length of this call.
         let shared = peer.share_if(name, unsafe { input::body(data, data_len) }?, expected.as_ref())?;
+        // SAFETY: as above.
+        unsafe { output::set(out_version, shared.version()) };
+        Ok(())
+    })
+}
+
+/// As `potluck_peer_share`, without a copy: everybody who gets the resource reads these very bytes, so they must stay as they are. From the
+/// entry of this call on they are the library's, also when it fails: `release` runs exactly once, with what is given here, when the
+/// last resource id, shelf and queue has let them go; after a failure before this call returns. With `release` NULL nobody is told,
+/// and they must stay for ever: constants, or a mapping that is never taken down. Does not block.
+///
+/// OK, INVALID_NAME, INVALID_ARGUMENT (name NULL; data NULL with a length; a length beyond what memory can hold), TOO_LARGE, CLOSED,
+/// INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_peer_share_owned(
+    peer: potluck_peer_t,
+    name: *const c_char,
+    data: *const c_void,
+    data_len: usize,
+    release: potluck_release_fn,
+    user_data: *mut c_void,
+    out_version: *mut u64,
+) -> potluck_status_t {
+    guard(|| {
+        // Owned from here on, whatever fails.
+        let adopted = Adopted::new(data, data_len, release, user_data);
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_version, 0) };
+        // SAFETY: the caller promises that the bytes are readable, and stay as they are, until the release.
+        let body = unsafe { input::adopt(data, data_len, adopted) }?;
+        let peer = find(peer)?;
+        // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
+        let shared = peer.share(unsafe { input::name("name", name) }?, body)?;
         // SAFETY: as above.
         unsafe { output::set(out_version, shared.version()) };
         Ok(())
@@ -297,7 +331,7 @@ pub unsafe extern "C" fn potluck_peer_request(
 /// origin: nothing is handed over, no shelf has changed, and no event says anything. Whether the peer still holds `than` is
 /// not looked at. A version of another origin counts as newer, whatever its number; a peer spawned again under an old name is
 /// another origin. An on_request of `from` is asked all the same. `than` stays the caller's; with its id 0 this is
-/// `potluck_peer_request`. Release `*out_resource`.
+/// `potluck_peer_request`. Waits as that does, up to `timeout_ms`. Release `*out_resource`.
 ///
 /// OK, NOT_NEWER, INVALID_HANDLE (also of `than`), INVALID_ARGUMENT (also if `than` has another name), and those of
 /// `potluck_peer_request`.
@@ -329,7 +363,7 @@ pub unsafe extern "C" fn potluck_peer_request_newer(
 }
 
 /// Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or would
-/// close a ring. As `potluck_peer_request` otherwise. Release `*out_resource`.
+/// close a ring. Otherwise as `potluck_peer_request`, and waits as that does, up to `timeout_ms` in all. Release `*out_resource`.
 ///
 /// OK, NO_SUCH_RESOURCE (nobody else holds it), else as `potluck_peer_request` from the last holder.
 #[unsafe(no_mangle)]
@@ -351,10 +385,10 @@ pub unsafe extern "C" fn potluck_peer_fetch(
     })
 }
 
-/// Puts a copy of what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while a
-/// callback of `to` runs.
+/// Puts a reference to what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while
+/// a callback of `to` runs, and for its on_offer.
 ///
-/// OK, NO_SUCH_RESOURCE (the peer does not hold it), else as `potluck_peer_request`.
+/// OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), else as `potluck_peer_request`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_offer(
     peer: potluck_peer_t,
@@ -370,8 +404,8 @@ pub unsafe extern "C" fn potluck_peer_offer(
     })
 }
 
-/// Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits as
-/// `potluck_peer_offer` does. Release `*out_resource`.
+/// Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits up to
+/// `timeout_ms` for the callbacks of `with`. Release `*out_resource`.
 ///
 /// OK, NO_SUCH_RESOURCE (the text says who has nothing), else as `potluck_peer_request`.
 #[unsafe(no_mangle)]
@@ -396,7 +430,7 @@ pub unsafe extern "C" fn potluck_peer_exchange(
 
 /// Sends a message to the peer `to`; returns once it is accepted, waiting up to `timeout_ms` for room. The bytes are copied.
 ///
-/// OK, FULL (no room until the deadline), TOO_LARGE, NO_SUCH_PEER, PEER_CLOSED, INVALID_NAME, INVALID_ARGUMENT,
+/// OK, FULL (no room until the deadline), TOO_LARGE, NO_SUCH_PEER, PEER_CLOSED, DEADLOCK, INVALID_NAME, INVALID_ARGUMENT,
 /// LIMIT_REACHED (memory), CLOSED, INVALID_HANDLE: it was not sent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_tell(
@@ -421,7 +455,8 @@ pub unsafe extern "C" fn potluck_peer_tell(
 /// The bytes are copied. Release `*out_reply`.
 ///
 /// OK; TIMED_OUT: its callback had not begun and now never will; OUTCOME_UNKNOWN: it had. UNKNOWN_MESSAGE, HANDLER_FAILED,
-/// NO_REPLY, DEADLOCK (in a callback of `to` itself), and those of `potluck_peer_tell`.
+/// NO_REPLY, DEADLOCK (also in a callback of `to` itself), LIMIT_REACHED (also of ids: then there was an answer), and those of
+/// `potluck_peer_tell`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_ask(
     peer: potluck_peer_t,

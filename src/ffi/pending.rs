@@ -75,8 +75,8 @@ pub(super) struct Entry {
 /// callback's return. Does not block. Release `*out_pending`.
 ///
 /// OK: it is done, `potluck_pending_wait` gives the result. PENDING: it goes on. INVALID_ARGUMENT (also for out_pending NULL,
-/// and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call that can be
-/// said at once: then nothing has happened and there is nothing to release.
+/// and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call, from
+/// `potluck_peer_request` to `potluck_peer_ask`, that can be said at once: then nothing has happened and there is nothing to release.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_start(
     peer: potluck_peer_t,
@@ -152,8 +152,8 @@ unsafe fn read<'a>(given: &'a potluck_call_t, than: Option<&'a crate::Resource>)
 /// Waits up to `timeout_ms` for the end of a call, and gives its result. May be repeated, also when it is done: each gives the
 /// resource anew. Release `*out_result`.
 ///
-/// PENDING: it goes on. OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. CANCELED: it was
-/// released meanwhile. Otherwise the error of the call. Besides, of this wait alone while the call goes on: DEADLOCK, if the
+/// OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. PENDING: it goes on. CANCELED: it was
+/// released meanwhile. Otherwise the error of the call, as from `potluck_peer_request` to `potluck_peer_ask`. Besides, of this wait alone while the call goes on: DEADLOCK, if the
 /// call waits for a callback and so waiting for it in this one would close a ring; CLOSED, if the peer whose callback waits
 /// here is closed. With timeout 0 it tells whether the call is done. INVALID_HANDLE, INVALID_ARGUMENT, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
@@ -193,7 +193,7 @@ pub unsafe extern "C" fn potluck_pending_fd(pending: potluck_pending_t, out_fd: 
 }
 
 /// Releases a call. If it is not done, it is given up: it has then not taken effect and never will, but the callback of an ask may have
-/// begun; whoever waits for it gets CANCELED. Does not block; from any thread.
+/// begun; whoever waits for it gets CANCELED. Does not block.
 ///
 /// OK, INVALID_HANDLE.
 #[unsafe(no_mangle)]

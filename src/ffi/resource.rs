@@ -10,8 +10,8 @@ use super::output;
 use super::status::potluck_status_t;
 use crate::{Resource, Result};
 
-/// A resource: owns one reference, to be released once with `potluck_resource_release`. Outlives its peer and system. May be
-/// used from several threads.
+/// A resource: owns one reference, to be released once with `potluck_resource_release`; as an argument of a callback it is borrowed, and
+/// `potluck_resource_keep` gives one of its own. Outlives its peer and system. May be used from several threads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct potluck_resource_t {
@@ -74,6 +74,24 @@ pub(super) fn find(resource: potluck_resource_t) -> Result<Option<Resource>> {
     }
 }
 
+/// Another id for the same resource: a reference of its own, to be released once. The bytes are not copied. So a callback keeps what
+/// was lent to it, and each of several threads has its own to release. Does not block. Release `*out_resource`.
+///
+/// OK, INVALID_HANDLE, LIMIT_REACHED (ids).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn potluck_resource_keep(
+    resource: potluck_resource_t,
+    out_resource: *mut potluck_resource_t,
+) -> potluck_status_t {
+    guard(|| {
+        // SAFETY: the caller promises that it is NULL or writable.
+        unsafe { output::set(out_resource, potluck_resource_t::default()) };
+        let kept = RESOURCES.get(resource.id)?.resource.clone();
+        // SAFETY: as above.
+        unsafe { give(kept, out_resource) }
+    })
+}
+
 /// The bytes of a resource, without a copy: valid until the resource is released. Does not block.
 ///
 /// OK, INVALID_HANDLE. `*out_data` is never NULL then, also with 0 bytes.
@@ -127,7 +145,8 @@ pub unsafe extern "C" fn potluck_resource_info(
     })
 }
 
-/// Gives the reference back: the id and all that was borrowed by it are over. Does not block.
+/// Gives the reference back: the id and all that was borrowed by it are over. With the last one, and when no shelf holds it any more, its
+/// bytes are freed, by the release function if they were adopted. Does not block.
 ///
 /// OK, INVALID_HANDLE (also when it was released before).
 #[unsafe(no_mangle)]

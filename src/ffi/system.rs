@@ -178,14 +178,15 @@ pub unsafe extern "C" fn potluck_system_open(
 /// nothing else is queued for them. Then, or at half the timeout, all peers are closed as by `potluck_peer_close`, and the
 /// end of all is waited for. With timeout 0 all are closed at once; with POTLUCK_WAIT_FOREVER both phases may last for ever.
 /// A message that is kept (PENDING) does not hold it up. peers, snapshot, dead_letters, replies and event readers work meanwhile.
+/// Waits up to `timeout_ms` for all of it. The report is an empty list where there is nothing to say. Release `*out_report`.
 ///
 /// OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
 /// from then on, while resources, messages, lists and pending calls stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
 /// `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
 /// goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
 /// and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
-/// meanwhile), LIMIT_REACHED (lazy_threads: all have ended but for those whose on_stop finds no thread; call again), INVALID_HANDLE,
-/// INVALID_ARGUMENT. The report is an empty list where there is nothing to say; release it.
+/// meanwhile), LIMIT_REACHED (ids: of the report alone, the shutdown goes on; lazy_threads: all have ended but for those whose on_stop
+/// finds no thread; call again), INVALID_HANDLE, INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_shutdown(
     system: potluck_system_t,
@@ -219,7 +220,7 @@ pub unsafe extern "C" fn potluck_system_shutdown(
     })
 }
 
-/// All peers, in the order of spawning. Item: peer. Does not block.
+/// All peers, in the order of spawning. Item: peer. Does not block. Release `*out_list`.
 ///
 /// OK, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
@@ -235,7 +236,8 @@ pub unsafe extern "C" fn potluck_system_peers(
     })
 }
 
-/// Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not block.
+/// Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not
+/// block. Release `*out_list`.
 ///
 /// OK (also with nobody: an empty list), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
@@ -275,7 +277,8 @@ pub unsafe extern "C" fn potluck_system_wait_for(
 }
 
 /// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
-/// at that moment. The same seed on the same state gives the same result. `timeout_ms` is for all of it.
+/// at that moment. The same seed on the same state gives the same result. Waits up to `timeout_ms`, which is for all of it, for the
+/// callbacks that it needs. Release `*out_list`.
 ///
 /// Item: peer, from, name, version, size, or status and text of that peer's failure, which does not end the rest. A single
 /// peer: an empty list.
@@ -304,7 +307,7 @@ pub unsafe extern "C" fn potluck_system_mingle(
 /// The dead letters: messages that were accepted and that no callback has seen or will see, because they were still queued when
 /// their peer closed, or because the asker gave up before. The newest dead_letters_max of them, the newest last. Item: peer (to
 /// whom), from, name (the kind), size, status and text (the reason), version (its number: 1 is the first there ever was in this system).
-/// Does not block; also while a shutdown goes on.
+/// Works while a shutdown goes on, too. Does not block. Release `*out_list`.
 ///
 /// OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
@@ -322,8 +325,8 @@ pub unsafe extern "C" fn potluck_system_dead_letters(
     })
 }
 
-/// What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON, to be released. Never waits for a
-/// callback; the peers are looked at one after another. Its name is "snapshot", its origin the system's name, its version 0.
+/// What each peer is doing at this moment, so that a hang can be read: a resource that holds JSON. The peers are looked at one after
+/// another. Its name is "snapshot", its origin the system's name, its version 0. Does not block. Release `*out_json`.
 ///
 /// {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "taken" (out of it so far),
 /// "resources" (on its shelf), "requested" and "received" (how often so far, as the events say it), "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",

@@ -178,6 +178,7 @@ int main(void) {
   static kitchen_book book, unused;
   potluck_system_t kitchen;
   potluck_peer_t ada, bob, none;
+  potluck_message_t message;
   potluck_peer_options_t options = options_of(&book), unused_options = options_of(&unused);
   begin();
   OK(potluck_system_open("kitchen", NULL, &kitchen));
@@ -200,7 +201,7 @@ int main(void) {
   votes(bob, &book);
   fails_in_silence(kitchen, bob, &book);
   EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_set_error("not in a callback"));
-  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_receive(ada, 0, &(potluck_message_t){0}));
+  EXPECT(POTLUCK_E_INVALID_ARGUMENT, potluck_peer_receive(ada, 0, &message));
 
   OK(potluck_peer_ask(bob, "ada", "ask yourself", NULL, 0, TIMEOUT_MS, NULL));
   OK(potluck_peer_close(ada, TIMEOUT_MS));

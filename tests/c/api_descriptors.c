@@ -133,6 +133,7 @@ static void wrong_input(void) {
 }
 
 int main(void) {
+  potluck_message_t none;
   potluck_events_t events;
   potluck_event_t event;
   int of_ada, of_reader;
@@ -152,7 +153,7 @@ int main(void) {
   OK(potluck_peer_fd(ada, &of_ada));
   OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, NULL));
   CHECK(readable(of_ada, 0) && readable(of_reader, 0));
-  EXPECT(POTLUCK_E_CLOSED, potluck_peer_receive(ada, 0, &(potluck_message_t){0}));
+  EXPECT(POTLUCK_E_CLOSED, potluck_peer_receive(ada, 0, &none));
   event.struct_size = sizeof event;
   while (potluck_events_next(events, 0, &event) == POTLUCK_OK) {
   }

@@ -9,7 +9,7 @@ typedef struct {
 } cook_book;
 
 static potluck_status_t on_message(potluck_peer_t peer, potluck_message_t message, void *user_data) {
-  cook_book *book = user_data;
+  cook_book *book = (cook_book *)user_data;
   (void)peer;
   book->messages++;
   book->thread = pthread_self();
@@ -24,7 +24,7 @@ static void on_received(potluck_peer_t peer, const char *from, potluck_resource_
 }
 
 static void on_stop(potluck_peer_t peer, void *user_data) {
-  cook_book *book = user_data;
+  cook_book *book = (cook_book *)user_data;
   CHECK(peer.id != 0 && book->drops == 0);
   book->stops++;
   book->thread = pthread_self();

@@ -10,6 +10,18 @@
 
 #include "potluck.h"
 
+/* The tests are C, and are compiled as C++, too, which has the same atomics under other names. */
+#ifdef __cplusplus
+#include <atomic>
+#define ATOMIC(type) std::atomic<type>
+using std::atomic_fetch_add;
+using std::atomic_load;
+using std::atomic_store;
+#else
+#include <stdatomic.h>
+#define ATOMIC(type) _Atomic(type)
+#endif
+
 /* Whoever compiles may give another one. */
 #ifndef DEADLINE_S
 #define DEADLINE_S 60

@@ -48,6 +48,11 @@ static unsigned dropped;
 
 static void drop(void *user_data) { *(unsigned *)user_data += 1; }
 
+static void let_go(const uint8_t *buffer, size_t buffer_len, void *user_data) {
+  CHECK(buffer_len == 6 && memcmp(buffer, "cheese", 6) == 0);
+  drop(user_data);
+}
+
 /* Every function of the header. The first ones, which touch no peer, answer as ever. */
 static void everything_is_forked(void) {
   potluck_error_t error = {sizeof error, 0, 0, 0, 0, NULL};
@@ -99,6 +104,8 @@ static void everything_is_forked(void) {
   FORKED(potluck_peer_share(ada, "soup", "x", 1, &version));
   CHECK(version == 0);
   FORKED(potluck_peer_share_if(ada, "soup", "x", 1, soup, &version));
+  FORKED(potluck_peer_share_owned(ada, "soup", "cheese", 6, let_go, &dropped, &version));
+  CHECK(dropped == 2);
   FORKED(potluck_peer_unshare(ada, "soup"));
   FORKED(potluck_peer_get(ada, "soup", &resource));
   FORKED(potluck_peer_resources(ada, &items));
@@ -118,6 +125,7 @@ static void everything_is_forked(void) {
   CHECK(fd == -1);
   FORKED(potluck_pending_release(pending));
 
+  FORKED(potluck_resource_keep(soup, &resource));
   FORKED(potluck_resource_data(soup, &data, &len));
   FORKED(potluck_resource_info(soup, &resource_info));
   FORKED(potluck_resource_release(soup));
@@ -166,7 +174,8 @@ static int stops(void) {
 }
 
 /* Takes every kind of lock again and again. */
-static void *busy(void *name) {
+static void *busy(void *argument) {
+  const char *name = (const char *)argument;
   potluck_system_t pantry;
   potluck_peer_t own;
   OK(potluck_peer_spawn(kitchen, name, NULL, &own));

@@ -3,17 +3,19 @@
 #include "harness.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #define THREADS 4
 #define PLACES 8
+/* Whoever compiles may give another number. */
+#ifndef ROUNDS
 #define ROUNDS 5000
+#endif
 
 static potluck_system_t kitchen;
 static potluck_peer_t ada;
 /* What lies here is anybody's, and may have been released. */
-static _Atomic uint64_t table[PLACES];
-static atomic_uint gotten, released;
+static ATOMIC(uint64_t) table[PLACES];
+static ATOMIC(unsigned) gotten, released;
 
 static int reads_soup(potluck_resource_t resource) {
   potluck_resource_info_t info = {.struct_size = sizeof info};
@@ -24,7 +26,8 @@ static int reads_soup(potluck_resource_t resource) {
   return 1;
 }
 
-static void *guest(void *name) {
+static void *guest(void *argument) {
+  const char *name = (const char *)argument;
   potluck_peer_t own;
   unsigned random = (unsigned)(uintptr_t)name;
   OK(potluck_peer_spawn(kitchen, name, NULL, &own));
@@ -65,7 +68,7 @@ static unsigned long live(void) {
   unsigned long count = 0;
   OK(potluck_system_snapshot(kitchen, &snapshot));
   OK(potluck_resource_data(snapshot, &json, &json_len));
-  char *text = malloc(json_len + 1);
+  char *text = (char *)malloc(json_len + 1);
   CHECK(text != NULL);
   memcpy(text, json, json_len);
   text[json_len] = 0;

@@ -6,7 +6,10 @@
 
 #define COOKS 3
 #define GUESTS 3
+/* Whoever compiles may give another number. */
+#ifndef ROUNDS
 #define ROUNDS 200
+#endif
 
 typedef struct {
   unsigned tells, asks, requests, offers, received, stops;
@@ -18,7 +21,7 @@ static cook_book books[COOKS];
 static unsigned drops[COOKS];
 
 static potluck_status_t on_message(potluck_peer_t peer, potluck_message_t message, void *user_data) {
-  cook_book *book = user_data;
+  cook_book *book = (cook_book *)user_data;
   potluck_message_info_t info = {.struct_size = sizeof info};
   OK(potluck_message_info(message, &info));
   CHECK(info.data_len < sizeof book->last);
@@ -60,7 +63,8 @@ static void on_stop(potluck_peer_t peer, void *user_data) {
 
 static void drop(void *user_data) { drops[(cook_book *)user_data - books]++; }
 
-static void *guest(void *name) {
+static void *guest(void *argument) {
+  const char *name = (const char *)argument;
   potluck_peer_t own;
   OK(potluck_peer_spawn(kitchen, name, NULL, &own));
   OK(potluck_peer_share(own, name, "a gift", 6, NULL));
@@ -68,7 +72,7 @@ static void *guest(void *name) {
     char cook[8], text[16];
     potluck_resource_t got;
     snprintf(cook, sizeof cook, "cook%d", i % COOKS);
-    snprintf(text, sizeof text, "%s %d", (const char *)name, i);
+    snprintf(text, sizeof text, "%s %d", name, i);
     OK(potluck_peer_tell(own, cook, "note", text, strlen(text), TIMEOUT_MS));
     OK(potluck_peer_ask(own, cook, "taste", text, strlen(text), TIMEOUT_MS, &got));
     CHECK(holds(got, text));
