@@ -158,7 +158,10 @@ fn what_is_written_down_leaves_nothing_out() {
     let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
     assert_eq!(count("bytes, aligned to"), header.matches("typedef struct").count());
     assert_eq!(count("  at 0, "), header.matches("typedef struct").count(), "each struct has a first field");
-    assert_eq!(count("(*potluck_on_") + count("(*potluck_drop_fn)"), header.matches("(*potluck_").count());
+    assert_eq!(
+        count("(*potluck_on_") + count("(*potluck_drop_fn)") + count("(*potluck_release_fn)"),
+        header.matches("(*potluck_").count()
+    );
     let (_, functions) = header.split_once("extern \"C\"").expect("where the functions begin");
     assert_eq!(
         text.matches(" potluck_status_t potluck_").count() + 2,
