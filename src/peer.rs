@@ -219,7 +219,9 @@ impl Peer {
     /// # Errors
     ///
     /// [`Error::Full`] if there is no room until the deadline, [`Error::TooLarge`], [`Error::NoSuchPeer`],
-    /// [`Error::PeerClosed`], [`Error::InvalidName`] of the kind, [`Error::Closed`]. After an error it was not sent.
+    /// [`Error::PeerClosed`], [`Error::InvalidName`] of the kind, [`Error::Closed`]; [`Error::Deadlock`] in a handler, if waiting for
+    /// room would close a ring; [`Error::LimitReached`] if the thread of a peer with threads on demand cannot be made. After an error it
+    /// was not sent.
     pub fn tell(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<()> {
         fork::check()?;
         post::tell(&self.core, to, kind, body.into(), blocking(timeout))?.done().map(drop)
