@@ -91,7 +91,7 @@ impl<P> Quiet<P> {
     }
 
     /// Looks at all peers, and tells who waits if they are at rest. `rest_of` gives the same number of a peer as long as it rests.
-    pub(crate) fn look(&self, peers: impl FnOnce() -> Vec<Arc<P>>, rest_of: impl Fn(&P) -> Option<u64>) -> bool {
+    pub(crate) fn look(&self, peers: impl FnOnce() -> Arc<[Arc<P>]>, rest_of: impl Fn(&P) -> Option<u64>) -> bool {
         fence(Ordering::SeqCst);
         let busy = {
             let watch = self.watch.lock();
@@ -105,7 +105,7 @@ impl<P> Quiet<P> {
         }
         let peers = peers();
         let mut rests = Vec::with_capacity(peers.len());
-        for peer in &peers {
+        for peer in peers.iter() {
             let Some(rest) = rest_of(peer) else {
                 self.watch.lock().busy = Arc::downgrade(peer);
                 return false;

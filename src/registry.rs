@@ -15,8 +15,7 @@ use crate::sync::{Arc, Mutex, RwLock};
 
 pub(crate) struct Registry<P> {
     names: Shards<RwLock<ByName<Arc<P>>>>,
-    /// By id, which is the order of spawning.
-    order: Mutex<BTreeMap<u64, Arc<P>>>,
+    order: Mutex<Order<P>>,
     /// By resource.
     holders: Shards<Mutex<ByName<Holders<P>>>>,
 }
@@ -27,11 +26,20 @@ type ByName<T> = HashTable<(u64, Arc<str>, T)>;
 /// By id; an IndexMap, so that any holder can be picked in one step.
 type Holders<P> = IndexMap<u64, Arc<P>, RandomState>;
 
+/// The peers by id, which is the order of spawning.
+struct Order<P> {
+    peers: BTreeMap<u64, Arc<P>>,
+    /// All of them, if somebody has asked since the last came or went: who goes through thousands again and again counts no references.
+    list: Option<List<P>>,
+}
+
+pub(crate) type List<P> = Arc<[Arc<P>]>;
+
 impl<P> Registry<P> {
     pub(crate) fn new() -> Registry<P> {
         Registry {
             names: Shards::new(|| RwLock::new(HashTable::new())),
-            order: Mutex::new(BTreeMap::new()),
+            order: Mutex::new(Order { peers: BTreeMap::new(), list: None }),
             holders: Shards::new(|| Mutex::new(HashTable::new())),
         }
     }
@@ -46,7 +54,7 @@ impl<P> Registry<P> {
         let (shared, name) = (name, Key::new(name));
         let entry = (name.hash, Arc::clone(shared), Arc::clone(peer));
         self.names.of(name).write().insert_unique(name.hash, entry, rehash);
-        self.order.lock().insert(id, Arc::clone(peer));
+        self.change_order(|peers| peers.insert(id, Arc::clone(peer)));
     }
 
     pub(crate) fn remove(&self, id: u64, name: &str) {
@@ -54,16 +62,26 @@ impl<P> Registry<P> {
         if let Ok(entry) = self.names.of(name).write().find_entry(name.hash, is_named(name)) {
             entry.remove();
         }
-        self.order.lock().remove(&id);
+        self.change_order(|peers| peers.remove(&id));
     }
 
     /// All peers in the order of spawning.
-    pub(crate) fn list(&self) -> Vec<Arc<P>> {
-        self.order.lock().values().cloned().collect()
+    pub(crate) fn list(&self) -> List<P> {
+        let mut order = self.order.lock();
+        let Order { peers, list } = &mut *order;
+        Arc::clone(list.get_or_insert_with(|| peers.values().cloned().collect()))
+    }
+
+    fn change_order(&self, change: impl FnOnce(&mut BTreeMap<u64, Arc<P>>) -> Option<Arc<P>>) {
+        let before = {
+            let mut order = self.order.lock();
+            (change(&mut order.peers), order.list.take())
+        };
+        drop(before);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.order.lock().len()
+        self.order.lock().peers.len()
     }
 
     /// The name of a resource as its holders have it, so that all of them share one text.

@@ -9,8 +9,9 @@ use crate::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    /// Of the first name that was used here: a peer that shares one resource needs no table, and who looks for it no cache line of one.
-    first: Option<Slot>,
+    /// Of the first names that were used here: a peer that shares one or two resources needs no table, and who looks for them no cache
+    /// lines of one.
+    first: [Option<Slot>; 2],
     others: HashTable<Slot>,
     /// Of all that is held.
     bytes: u64,
@@ -30,23 +31,53 @@ pub(crate) struct Traffic {
 /// Stays when the resource goes, for the next share's version.
 #[derive(Debug)]
 struct Slot {
-    name: Arc<str>,
+    /// Of its name.
     hash: u64,
-    held: Option<Resource>,
-    /// The highest version ever held under the name, 0 for none.
+    /// The highest version ever held under the name, at least 1.
     highest: u64,
+    content: Content,
+}
+
+/// The name is the resource's as long as there is one: whoever looks for it looks at that next.
+#[derive(Debug)]
+enum Content {
+    Held(Resource),
+    Gone(Arc<str>),
 }
 
 impl Slot {
     fn is(&self, name: Key<'_>) -> bool {
-        self.hash == name.hash && *self.name == *name.text
+        self.hash == name.hash && **self.name() == *name.text
+    }
+
+    fn name(&self) -> &Arc<str> {
+        match &self.content {
+            Content::Held(resource) => resource.shared_name(),
+            Content::Gone(name) => name,
+        }
+    }
+
+    fn held(&self) -> Option<&Resource> {
+        match &self.content {
+            Content::Held(resource) => Some(resource),
+            Content::Gone(_) => None,
+        }
+    }
+}
+
+impl Content {
+    fn into_held(self) -> Option<Resource> {
+        match self {
+            Content::Held(resource) => Some(resource),
+            Content::Gone(_) => None,
+        }
     }
 }
 
 impl Shelf {
     pub(crate) fn new(bytes_max: u64) -> Shelf {
         Shelf {
-            first: None,
+            first: [None, None],
             others: HashTable::new(),
             bytes: 0,
             bytes_max,
@@ -64,30 +95,26 @@ impl Shelf {
     }
 
     pub(crate) fn get(&self, name: Key<'_>) -> Option<&Resource> {
-        self.slot(name)?.held.as_ref()
+        self.slot(name)?.held()
     }
 
     fn slot(&self, name: Key<'_>) -> Option<&Slot> {
-        match &self.first {
-            Some(first) if first.is(name) => Some(first),
-            _ => self.others.find(name.hash, |slot| slot.is(name)),
-        }
+        let first = self.first.iter().flatten().find(|slot| slot.is(name));
+        first.or_else(|| self.others.find(name.hash, |slot| slot.is(name)))
     }
 
     fn slot_mut(&mut self, name: Key<'_>) -> Option<&mut Slot> {
-        match &mut self.first {
-            Some(first) if first.is(name) => Some(first),
-            _ => self.others.find_mut(name.hash, |slot| slot.is(name)),
-        }
+        let first = self.first.iter_mut().flatten().find(|slot| slot.is(name));
+        first.or_else(|| self.others.find_mut(name.hash, |slot| slot.is(name)))
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.first.iter().chain(&self.others)
+        self.first.iter().flatten().chain(&self.others)
     }
 
     /// Whether a name was ever used here, and so is known to be a good one.
     pub(crate) fn knows(&self, name: Key<'_>) -> Option<Arc<str>> {
-        self.slot(name).map(|slot| Arc::clone(&slot.name))
+        self.slot(name).map(|slot| Arc::clone(slot.name()))
     }
 
     /// The version that the peer's own next one has.
@@ -115,15 +142,13 @@ impl Shelf {
         let replaced = match self.slot_mut(name) {
             Some(slot) => {
                 slot.highest = slot.highest.max(version);
-                slot.held.replace(resource)
+                std::mem::replace(&mut slot.content, Content::Held(resource)).into_held()
             }
             None => {
-                let (shared_name, hash) = (Arc::clone(resource.shared_name()), name.hash);
-                let slot = Slot { name: shared_name, hash, held: Some(resource), highest: version };
-                if self.first.is_none() {
-                    self.first = Some(slot);
-                } else {
-                    self.others.insert_unique(hash, slot, |slot| slot.hash);
+                let slot = Slot { hash: name.hash, highest: version, content: Content::Held(resource) };
+                match self.first.iter_mut().find(|place| place.is_none()) {
+                    Some(place) => *place = Some(slot),
+                    None => drop(self.others.insert_unique(name.hash, slot, |slot| slot.hash)),
                 }
                 None
             }
@@ -134,19 +159,21 @@ impl Shelf {
 
     /// Takes what is held under the name.
     pub(crate) fn take(&mut self, name: Key<'_>) -> Option<Resource> {
-        let taken = self.slot_mut(name)?.held.take()?;
+        let slot = self.slot_mut(name)?;
+        let gone = Content::Gone(Arc::clone(slot.name()));
+        let taken = std::mem::replace(&mut slot.content, gone).into_held()?;
         self.bytes -= taken.len() as u64;
         Some(taken)
     }
 
     /// How many resources are held.
     pub(crate) fn len(&self) -> usize {
-        self.slots().filter(|slot| slot.held.is_some()).count()
+        self.slots().filter_map(Slot::held).count()
     }
 
     /// All that is held, sorted by name.
     pub(crate) fn list(&self) -> Vec<Resource> {
-        let mut held: Vec<Resource> = self.slots().filter_map(|slot| slot.held.clone()).collect();
+        let mut held: Vec<Resource> = self.slots().filter_map(Slot::held).cloned().collect();
         held.sort_by(|a, b| a.name().cmp(b.name()));
         held
     }
@@ -154,8 +181,8 @@ impl Shelf {
     /// Empties it, and gives back what was held for the caller to drop after the lock.
     pub(crate) fn clear(&mut self) -> Vec<Resource> {
         self.bytes = 0;
-        let slots = self.first.take().into_iter().chain(std::mem::take(&mut self.others));
-        slots.filter_map(|slot| slot.held).collect()
+        let first = std::mem::take(&mut self.first).into_iter().flatten();
+        first.chain(std::mem::take(&mut self.others)).filter_map(|slot| slot.content.into_held()).collect()
     }
 }
 

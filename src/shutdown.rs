@@ -58,7 +58,7 @@ pub(crate) fn shutdown(system: &Arc<SystemCore>, timeout: Duration) -> Result<Re
     close_all(system);
     waited?;
     // In this order: one that is in neither has been joined, or had no thread and has ended.
-    let mut ending = system.registry.list();
+    let mut ending = system.registry.list().to_vec();
     ending.extend(system.unjoined.lock().values().cloned());
     // Those that found no thread for their on_stop come last: by then those of the others are gone.
     ending.sort_by_cached_key(|peer| peer.life.stage() == Stage::Open);
@@ -116,7 +116,7 @@ pub(crate) fn close_all(system: &SystemCore) {
     let mut after = After::new();
     system.quiet.end();
     system.quiet.take_deferred();
-    let mut peers = system.registry.list();
+    let mut peers = system.registry.list().to_vec();
     peers.retain(|peer| close::begin(peer, &mut after).is_ok());
     drop(after);
     peers.iter().for_each(close::end_without_thread);
@@ -124,7 +124,7 @@ pub(crate) fn close_all(system: &SystemCore) {
 
 /// Those that have not ended, the one that was waited for among them if it has ended only now.
 fn still_running(system: &SystemCore, waited_for: &PeerCore) -> Vec<Running> {
-    let mut peers = system.registry.list();
+    let mut peers = system.registry.list().to_vec();
     if peers.is_empty() {
         peers.extend(system.unjoined.lock().values().cloned());
     }
