@@ -41,7 +41,10 @@ static void expect_end(pid_t pid, int code) {
 
 /* The leak sanitizer asks this at the end of a process. In a child there are no threads but one, so that all which the stacks of
  * the others hold looks like a leak; the parent is looked at. */
-int __lsan_is_turned_off(void);
+#ifdef __cplusplus
+extern "C"
+#endif
+    int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return getpid() != parent; }
 
 static unsigned dropped;

@@ -58,6 +58,8 @@ run() {
   skip its_programs_and_commands_work_as_they_stand_there 'the commands of the README link no sanitizer'
   skip installed_ 'what is installed is stripped, and programs are linked with it without a sanitizer'
   skip a_small_address_space_is_a_limit 'the runtime alone takes terabytes of address space'
+  skip a_small_data_segment_is_a_limit 'the same'
+  skip threads_on_demand_stop_at_the_same_edge 'the same'
   skip peers_until_it_fails_on_this_machine 'the runtime ends the process when it finds no room for a thread'
   skip ten_thousand_systems_opened_and_shut_down_leave_nothing 'the runtime keeps freed memory, and what it knew of threads'
   skip calls_that_are_started_and_given_up_leave_memory_as_it_was 'the runtime keeps freed memory'
