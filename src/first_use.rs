@@ -30,8 +30,6 @@ impl<T: Default> FirstUse<T> {
     /// Ahead of its first use.
     #[cold]
     pub(crate) fn make(&self) -> &T {
-        // Before its place is locked: there nobody waits for anybody.
-        let made = Box::default();
-        self.0.get_or_init(|| made)
+        self.0.get_or_init(Box::default)
     }
 }

@@ -378,12 +378,7 @@ impl Mailbox {
     }
 
     fn sender(&self) -> &Sender<Letter> {
-        if let Some((sender, _)) = self.queue.get() {
-            return sender;
-        }
-        // Made outside of the place for it, where nobody waits for anybody.
-        let made = unbounded();
-        &self.queue.get_or_init(|| made).0
+        &self.queue.get_or_init(unbounded).0
     }
 
     /// Gives room to the first senders in line and letters to the first receivers, until there is nobody to serve. One loop:

@@ -64,7 +64,9 @@ fn compile_as_cxx(source: &Path, linked: Linked) -> PathBuf {
         Linked::Shared => "cxx-shared",
         Linked::Static => "cxx-static",
     };
-    link(source, &object_of(source, name, CXX_WARNINGS), flags("POTLUCK_LINK_FLAGS"), linked)
+    // What the thread sanitizer adds to each function wants C++'s own runtime, where C's compiler links.
+    let runtime = flags("POTLUCK_LINK_FLAGS").into_iter().chain(["-lstdc++".to_owned()]).collect();
+    link(source, &object_of(source, name, CXX_WARNINGS), runtime, linked)
 }
 
 /// Compiles a plugin, which links the shared library alone; what a sanitizer needs is in the program.
