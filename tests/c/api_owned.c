@@ -31,6 +31,13 @@ static void let_go(const uint8_t *data, size_t data_len, void *user_data) {
   atomic_fetch_add(&buffer->releases, 1);
 }
 
+/* By several threads at once, for one and the same user data. */
+static void is_counted(const uint8_t *data, size_t data_len, void *user_data) {
+  (void)data;
+  (void)data_len;
+  atomic_fetch_add(&((lent *)user_data)->releases, 1);
+}
+
 static int lies_at(potluck_resource_t resource, const void *place) {
   const uint8_t *data;
   OK(potluck_resource_data(resource, &data, NULL));
@@ -172,7 +179,7 @@ static void *shares_beside_others(void *argument) {
   int i;
   for (i = 0; i < ROUNDS; i++) {
     potluck_resource_t got;
-    OK(potluck_peer_share_owned(ada, "shared", "stew", 4, let_go, buffer, NULL));
+    OK(potluck_peer_share_owned(ada, "shared", "stew", 4, is_counted, buffer, NULL));
     OK(potluck_peer_fetch(bob, "shared", TIMEOUT_MS, &got));
     CHECK(holds(got, "stew"));
     OK(potluck_resource_release(got));

@@ -61,6 +61,7 @@ run() {
   skip a_small_data_segment_is_a_limit 'the same'
   skip threads_on_demand_stop_at_the_same_edge 'the same'
   skip peers_until_it_fails_on_this_machine 'the runtime ends the process when it finds no room for a thread'
+  skip threads_on_demand_until_it_fails_on_this_machine 'the same'
   skip ten_thousand_systems_opened_and_shut_down_leave_nothing 'the runtime keeps freed memory, and what it knew of threads'
   skip calls_that_are_started_and_given_up_leave_memory_as_it_was 'the runtime keeps freed memory'
   skip a_million_asks_that_are_given_up_leave_memory_as_it_was 'the runtime keeps freed memory, and what it knew of threads'
