@@ -193,9 +193,12 @@ typedef struct user {
 
 static void random_call(void);
 
+/* Set when all is to end: what a callback would open then, nobody would close. */
+static _Atomic int is_over;
+
 /* The calls of a callback leave its thread as a callback found it. */
 static void calls_inside(void) {
-  if (depth >= DEPTH_MAX) return;
+  if (depth >= DEPTH_MAX || atomic_load(&is_over)) return;
   depth++;
   for (uint64_t left = any(3); left > 0; left--) random_call();
   depth--;
@@ -596,6 +599,7 @@ static void expect_no_ids(void) {
 }
 
 static void end_all(void) {
+  atomic_store(&is_over, 1);
   for (unsigned i = 0; i < atomic_load(&systems_len); i++) {
     potluck_status_t status = potluck_system_shutdown((potluck_system_t){systems[i]}, 1000 * HANG_S, NULL);
     if (status != POTLUCK_OK) fail("potluck_system_shutdown", "a system does not end", status);
