@@ -9,9 +9,8 @@ use crate::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    /// Of the first names that were used here: a peer that shares one or two resources needs no table, and who looks for them no cache
-    /// lines of one.
-    first: [Option<Slot>; 2],
+    /// Of the first name that was used here: a peer that shares one resource needs no table, and who looks for it no cache line of one.
+    first: Option<Slot>,
     others: HashTable<Slot>,
     /// Of all that is held.
     bytes: u64,
@@ -77,7 +76,7 @@ impl Content {
 impl Shelf {
     pub(crate) fn new(bytes_max: u64) -> Shelf {
         Shelf {
-            first: [None, None],
+            first: None,
             others: HashTable::new(),
             bytes: 0,
             bytes_max,
@@ -99,17 +98,17 @@ impl Shelf {
     }
 
     fn slot(&self, name: Key<'_>) -> Option<&Slot> {
-        let first = self.first.iter().flatten().find(|slot| slot.is(name));
+        let first = self.first.as_ref().filter(|slot| slot.is(name));
         first.or_else(|| self.others.find(name.hash, |slot| slot.is(name)))
     }
 
     fn slot_mut(&mut self, name: Key<'_>) -> Option<&mut Slot> {
-        let first = self.first.iter_mut().flatten().find(|slot| slot.is(name));
+        let first = self.first.as_mut().filter(|slot| slot.is(name));
         first.or_else(|| self.others.find_mut(name.hash, |slot| slot.is(name)))
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.first.iter().flatten().chain(&self.others)
+        self.first.iter().chain(&self.others)
     }
 
     /// Whether a name was ever used here, and so is known to be a good one.
@@ -146,9 +145,10 @@ impl Shelf {
             }
             None => {
                 let slot = Slot { hash: name.hash, highest: version, content: Content::Held(resource) };
-                match self.first.iter_mut().find(|place| place.is_none()) {
-                    Some(place) => *place = Some(slot),
-                    None => drop(self.others.insert_unique(name.hash, slot, |slot| slot.hash)),
+                if self.first.is_none() {
+                    self.first = Some(slot);
+                } else {
+                    self.others.insert_unique(name.hash, slot, |slot| slot.hash);
                 }
                 None
             }
@@ -181,7 +181,7 @@ impl Shelf {
     /// Empties it, and gives back what was held for the caller to drop after the lock.
     pub(crate) fn clear(&mut self) -> Vec<Resource> {
         self.bytes = 0;
-        let first = std::mem::take(&mut self.first).into_iter().flatten();
+        let first = self.first.take().into_iter();
         first.chain(std::mem::take(&mut self.others)).filter_map(|slot| slot.content.into_held()).collect()
     }
 }
