@@ -38,6 +38,16 @@ pub(crate) fn below(bound: usize) -> usize {
     })
 }
 
+/// Any of `len` places but the one to be skipped, by a number `below` that of the choices; `None` if there is no other.
+pub(crate) fn place_but(skipped: Option<usize>, len: usize, below: impl FnOnce(usize) -> usize) -> Option<usize> {
+    let choices = len - usize::from(skipped.is_some());
+    if choices == 0 {
+        return None;
+    }
+    let at = below(choices);
+    Some(at + usize::from(skipped.is_some_and(|skipped| at >= skipped)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +57,17 @@ mod tests {
         let mut generator = SplitMix64::new(1_234_567);
         let numbers: Vec<u64> = (0..3).map(|_| generator.next()).collect();
         assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn any_place_but_the_one_that_is_skipped() {
+        let places = |skipped, len, numbers: std::ops::Range<usize>| -> Vec<Option<usize>> {
+            numbers.map(|number| place_but(skipped, len, |_| number)).collect()
+        };
+        assert_eq!(places(None, 3, 0..3), [Some(0), Some(1), Some(2)]);
+        assert_eq!(places(Some(0), 3, 0..2), [Some(1), Some(2)]);
+        assert_eq!(places(Some(1), 3, 0..2), [Some(0), Some(2)]);
+        assert_eq!((places(Some(0), 1, 0..1), places(None, 0, 0..1)), (vec![None], vec![None]));
     }
 
     #[test]

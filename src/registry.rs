@@ -114,38 +114,29 @@ impl<P> Registry<P> {
 
     /// The ids of all holders of a resource in the order of spawning.
     pub(crate) fn ids_of_holders(&self, resource: Key<'_>) -> Vec<u64> {
-        let mut ids: Vec<u64> = match self.holders.of(resource).lock().find(resource.hash, is_named(resource)) {
-            Some((_, _, of)) => of.keys().copied().collect(),
-            None => Vec::new(),
-        };
-        ids.sort_unstable();
-        ids
+        self.each_holder(resource, |_| ()).into_iter().map(|(id, ())| id).collect()
     }
 
     /// All holders of a resource in the order of spawning.
     pub(crate) fn holders(&self, resource: &str) -> Vec<Arc<P>> {
-        let name = Key::new(resource);
-        let mut holders: Vec<(u64, Arc<P>)> = match self.holders.of(name).lock().find(name.hash, is_named(name)) {
-            Some((_, _, of)) => of.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect(),
+        self.each_holder(Key::new(resource), Arc::clone).into_iter().map(|(_, peer)| peer).collect()
+    }
+
+    fn each_holder<T>(&self, resource: Key<'_>, take: impl Fn(&Arc<P>) -> T) -> Vec<(u64, T)> {
+        let mut holders: Vec<(u64, T)> = match self.holders.of(resource).lock().find(resource.hash, is_named(resource))
+        {
+            Some((_, _, of)) => of.iter().map(|(id, peer)| (*id, take(peer))).collect(),
             None => Vec::new(),
         };
         holders.sort_unstable_by_key(|(id, _)| *id);
-        holders.into_iter().map(|(_, peer)| peer).collect()
+        holders
     }
 
     /// Any holder but the one with this id.
     pub(crate) fn pick_holder(&self, resource: Key<'_>, but: u64) -> Option<Arc<P>> {
         let holders = self.holders.of(resource).lock();
         let (_, _, of) = holders.find(resource.hash, is_named(resource))?;
-        let skipped = of.get_index_of(&but);
-        let choices = of.len() - usize::from(skipped.is_some());
-        if choices == 0 {
-            return None;
-        }
-        let mut at = random::below(choices);
-        if skipped.is_some_and(|skipped| at >= skipped) {
-            at += 1;
-        }
+        let at = random::place_but(of.get_index_of(&but), of.len(), random::below)?;
         of.get_index(at).map(|(_, peer)| Arc::clone(peer))
     }
 }

@@ -20,7 +20,7 @@ use crate::mailbox::Mailbox;
 use crate::name;
 use crate::peer::{Peer, PeerOptions, check_limit};
 use crate::quiet::Quiet;
-use crate::random::SplitMix64;
+use crate::random::{self, SplitMix64};
 use crate::reader::EventReader;
 use crate::registry::Registry;
 use crate::resource::Resource;
@@ -432,16 +432,8 @@ impl Holders {
         found
     }
 
-    fn pick(&self, but: usize, random: &mut SplitMix64) -> Option<usize> {
-        let skipped = self.index[but];
-        let choices = self.holders.len() - usize::from(skipped.is_some());
-        if choices == 0 {
-            return None;
-        }
-        let mut at = random.below(choices);
-        if skipped.is_some_and(|skipped| at >= skipped) {
-            at += 1;
-        }
+    fn pick(&self, but: usize, seeded: &mut SplitMix64) -> Option<usize> {
+        let at = random::place_but(self.index[but], self.holders.len(), |choices| seeded.below(choices))?;
         Some(self.holders[at])
     }
 

@@ -630,9 +630,7 @@ impl<T: Clone> Wait<T> {
     /// Registers a wait of the calling thread until it is done; then the caller looks whether it is. Fails with the names on
     /// the ring that this would close.
     pub(crate) fn listen(&self, wait: &Arc<Wait<()>>) -> Result<()> {
-        let Waiter::Listeners(listeners) = &self.waiter else {
-            return Err(Error::Internal("this call was not started".to_owned()));
-        };
+        let listeners = self.listeners()?;
         let mut links = wait.from().map(|_| ring::lock());
         let mut listeners = listeners.lock();
         // One that has been claimed is about to be done, which ends the wait.
@@ -643,13 +641,17 @@ impl<T: Clone> Wait<T> {
         Ok(())
     }
 
+    fn listeners(&self) -> Result<&Mutex<Listeners>> {
+        match &self.waiter {
+            Waiter::Listeners(listeners) => Ok(listeners),
+            Waiter::Thread { .. } => Err(Error::Internal("this call was not started".to_owned())),
+        }
+    }
+
     /// A descriptor that is readable once it is done.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> Result<OwnedFd> {
-        let Waiter::Listeners(listeners) = &self.waiter else {
-            return Err(Error::Internal("this call was not started".to_owned()));
-        };
-        let mut listeners = listeners.lock();
+        let mut listeners = self.listeners()?.lock();
         listeners.readiness.set(self.is_done());
         listeners.readiness.descriptor()
     }

@@ -158,6 +158,14 @@ fn again(test: &str, shell: &str) -> String {
     out.into_owned()
 }
 
+/// What is left over beside whole stacks of 2 MiB: from nothing to all but enough, in steps of so many KiB.
+fn stops_at_each(test: &str, limit: &str, step: usize) {
+    for kib in (60_000..62_052).step_by(step) {
+        let said = again(test, &format!("{limit} {kib}"));
+        assert!(said.contains("address space") || said.contains("threads of this process"), "{said}");
+    }
+}
+
 fn is_again() -> bool {
     std::env::var_os(CHILD).is_some()
 }
@@ -167,11 +175,7 @@ fn a_small_address_space_is_a_limit() {
     if is_again() {
         return println!("{}", peers_until_it_fails());
     }
-    // What is left over beside whole stacks of 2 MiB: from nothing to all but enough.
-    for kib in (60_000..62_052).step_by(12) {
-        let said = again("a_small_address_space_is_a_limit", &format!("ulimit -v {kib}"));
-        assert!(said.contains("address space") || said.contains("threads of this process"), "{said}");
-    }
+    stops_at_each("a_small_address_space_is_a_limit", "ulimit -v", 12);
 }
 
 #[test]
@@ -179,10 +183,7 @@ fn a_small_data_segment_is_a_limit() {
     if is_again() {
         return println!("{}", peers_until_it_fails());
     }
-    for kib in (60_000..62_052).step_by(108) {
-        let said = again("a_small_data_segment_is_a_limit", &format!("ulimit -d {kib}"));
-        assert!(said.contains("address space") || said.contains("threads of this process"), "{said}");
-    }
+    stops_at_each("a_small_data_segment_is_a_limit", "ulimit -d", 108);
 }
 
 #[test]
@@ -199,10 +200,7 @@ fn threads_on_demand_stop_at_the_same_edge() {
     if is_again() {
         return println!("{}", threads_until_it_fails(false));
     }
-    for kib in (60_000..62_052).step_by(108) {
-        let said = again("threads_on_demand_stop_at_the_same_edge", &format!("ulimit -v {kib}"));
-        assert!(said.contains("address space") || said.contains("threads of this process"), "{said}");
-    }
+    stops_at_each("threads_on_demand_stop_at_the_same_edge", "ulimit -v", 108);
 }
 
 #[test]
