@@ -1,10 +1,12 @@
 //! The edge of what the operating system gives to a thread: past it std aborts the process inside the new thread, when that
 //! finds no memory for its signal stack. So a thread is made only while there is room for it and some to spare.
 //!
-//! - **Address space and committed memory** (`ulimit -v` and `-d`, strict overcommit): as much as `SPARE` is mapped and given back first. On
-//!   Linux only where there is such a limit: mapping takes a tenth of the time of a whole thread, and asking for the limits a
-//!   hundredth. They are asked for each time, since a host may set them; whether overcommit is strict, which is the whole
-//!   machine's affair, is read with the maps.
+//! - **Address space and data** (`ulimit -v` and `-d`, Linux): what is in use, of which `/proc/self/statm` tells, must leave `SPARE`. It is read
+//!   only where there is such a limit, and takes a thirtieth of the time of a whole thread. The limits are asked for each time, since a
+//!   host may set them, which takes a hundredth.
+//! - **Committed memory** (strict overcommit; everywhere else than on Linux): as much as `SPARE` is mapped and given back first. Meanwhile
+//!   somebody else may find nothing left, which is why it is not done for the limits above: there the others are threads of this very process that
+//!   are just beginning. Whether overcommit is strict, which is the whole machine's affair, is read with the maps.
 //! - **Maps** (Linux: `vm.max_map_count`, of which a thread takes four): counted in `/proc/self/maps`, now and then, and the last
 //!   sixteenth is left to the host. A count is good for as many threads as take half of what it left, and for no more than
 //!   half of what it counted, so that a host that maps on its own is seen, too, and counting stays a small part of the cost: two lines a thread.
@@ -44,9 +46,9 @@ pub(crate) fn make_thread<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T> 
     if found.until_count == 0 {
         *found = Found { until_count: room_by_maps()?, is_strict: is_strict() };
     }
-    if found.is_strict || spare::is_limited() {
-        spare::check()
-            .map_err(|error| Error::LimitReached(format!("address space or memory for one more thread: {error}")))?;
+    spare::check_limits().map_err(Error::LimitReached)?;
+    if found.is_strict {
+        spare::check_memory().map_err(|error| Error::LimitReached(format!("memory for one more thread: {error}")))?;
     }
     let made = make().map_err(|error| Error::LimitReached(format!("threads of this process: {error}")))?;
     found.until_count = found.until_count.saturating_sub(1);
@@ -99,25 +101,49 @@ mod spare {
     use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
     #[cfg(target_os = "linux")]
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    #[cfg(target_os = "linux")]
+    use nix::unistd::{SysconfVar, sysconf};
 
     /// The stack of a thread is 2 MiB, unless the host says otherwise; the rest is for the signal stacks of those that are just
     /// beginning, and for small allocations.
     const SPARE: NonZeroUsize = NonZeroUsize::new(8 << 20).unwrap();
 
-    /// Whether this process has a limit of what it may map; without one, and without strict overcommit, mapping a little never fails.
+    /// Whether the limits of this process leave so much; says which does not.
     #[cfg(target_os = "linux")]
-    pub(super) fn is_limited() -> bool {
-        let is_limited = |resource| getrlimit(resource).map_or(true, |(limit, _)| limit != RLIM_INFINITY);
-        is_limited(Resource::RLIMIT_AS) || is_limited(Resource::RLIMIT_DATA)
+    pub(super) fn check_limits() -> Result<(), String> {
+        let limit_of = |resource| getrlimit(resource).map_or(RLIM_INFINITY, |(limit, _)| limit);
+        let limits = [("address space", limit_of(Resource::RLIMIT_AS)), ("data", limit_of(Resource::RLIMIT_DATA))];
+        if limits.iter().all(|(_, limit)| *limit == RLIM_INFINITY) {
+            return Ok(());
+        }
+        let Some(used) = used() else {
+            return check_memory().map_err(|error| format!("address space or data for one more thread: {error}"));
+        };
+        for ((what, limit), used) in limits.into_iter().zip(used) {
+            if used.saturating_add(SPARE.get() as u64) > limit {
+                return Err(format!("{what} for one more thread: {used} of {limit} bytes are in use"));
+            }
+        }
+        Ok(())
     }
 
+    /// Everything may fail by itself in time.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn is_limited() -> bool {
-        true
+    pub(super) fn check_limits() -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The bytes of address space and of data, with the stacks, that this process has mapped.
+    #[cfg(target_os = "linux")]
+    fn used() -> Option<[u64; 2]> {
+        let page = sysconf(SysconfVar::PAGE_SIZE).ok()??;
+        let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let field = |at| pages.split_whitespace().nth(at)?.parse::<u64>().ok()?.checked_mul(page as u64);
+        Some([field(0)?, field(5)?])
     }
 
     /// Whether so much could be had now. Not by the allocator, whose habits would change with it.
-    pub(super) fn check() -> nix::Result<()> {
+    pub(super) fn check_memory() -> nix::Result<()> {
         // SAFETY: a new mapping where the kernel likes: it touches no other.
         let pages = unsafe {
             let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -126,15 +152,39 @@ mod spare {
         // SAFETY: the mapping made above, of which nobody else knows.
         unsafe { munmap(pages, SPARE.get()) }
     }
+
+    #[cfg(all(test, target_os = "linux"))]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_is_mapped_is_in_use() {
+            const MANY: NonZeroUsize = NonZeroUsize::new(1 << 30).unwrap();
+            let before = used().expect("it can be read");
+            // SAFETY: a new mapping where the kernel likes, and its end.
+            let after = unsafe {
+                let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+                let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+                let pages = mmap_anonymous(None, MANY, access, flags).expect("nothing of it is touched");
+                let after = used().expect("it can be read");
+                munmap(pages, MANY.get()).expect("it is there");
+                after
+            };
+            for (before, after) in before.into_iter().zip(after) {
+                let more = after - before;
+                assert!((1 << 30..1 << 31).contains(&more), "{more}");
+            }
+        }
+    }
 }
 
 #[cfg(not(unix))]
 mod spare {
-    pub(super) fn is_limited() -> bool {
-        false
+    pub(super) fn check_limits() -> Result<(), String> {
+        Ok(())
     }
 
-    pub(super) fn check() -> std::io::Result<()> {
+    pub(super) fn check_memory() -> std::io::Result<()> {
         Ok(())
     }
 }

@@ -162,7 +162,8 @@ fn again(test: &str, shell: &str) -> String {
 fn stops_at_each(test: &str, limit: &str, step: usize) {
     for kib in (60_000..62_052).step_by(step) {
         let said = again(test, &format!("{limit} {kib}"));
-        assert!(said.contains("address space") || said.contains("threads of this process"), "{said}");
+        let limits = ["address space for", "data for", "threads of this process"];
+        assert!(limits.iter().any(|limit| said.contains(limit)), "{said}");
     }
 }
 
