@@ -355,11 +355,11 @@ typedef struct potluck_system_options_t {
    */
   uint64_t peers_max;
   /**
-   * The most messages in each mailbox; 0: 1024. More than 4194303 count as that many.
+   * The most messages in each mailbox; 0: 1024.
    */
   uint64_t mailbox_messages_max;
   /**
-   * The most bytes of messages in each mailbox; 0: 64 MiB. More than 2 TiB count as that much.
+   * The most bytes of messages in each mailbox; 0: 64 MiB.
    */
   uint64_t mailbox_bytes_max;
   /**

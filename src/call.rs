@@ -375,7 +375,7 @@ fn carry_at_once(
     form: Form,
     after: &mut After,
 ) -> Option<Result<Option<Resource>>> {
-    let must_wait = verb.needs(target.hears) || caller.told.unfinished(target.id).is_some();
+    let must_wait = verb.needs(target.hears) || caller.told.unfinished(target).is_some();
     if !must_wait && !verb.needs_turn(target.hears) {
         return commit_unseen(caller, target, verb, name, after);
     }
@@ -473,13 +473,15 @@ fn place_at(operation: &Arc<Operation>, after: &mut After) {
         let route = operation.route.lock();
         (Arc::clone(&route.target), route.is_in_order)
     };
-    let unfinished = if is_in_order { None } else { operation.caller.told.unfinished(target.id) };
-    if let Some((pair, told)) = unfinished {
-        match target.desk.await_finish(Arc::clone(&pair), told, Arc::clone(operation)) {
+    let unfinished = if is_in_order { None } else { operation.caller.told.unfinished(&target) };
+    if let Some(number) = unfinished {
+        let is_handled = || target.mailbox.has_handled_now(number);
+        match target.desk.await_handled(number, Arc::clone(operation), is_handled) {
             Waits::Yes => {
                 // A close of the target may have moved a fetch on meanwhile: what is linked then is the next holder's wait.
                 let has_moved_on = || !operation.route.lock().target.is(&target);
-                let link = operation.wait.link(&target.place(), || pair.has_finished(told) || has_moved_on());
+                let link =
+                    operation.wait.link(&target.place(), || target.mailbox.handled() >= number || has_moved_on());
                 // Not there any more: the tells are finished, and whoever found that moves it on.
                 if let Err(ring) = link
                     && target.desk.remove(|other| Arc::ptr_eq(other, operation))

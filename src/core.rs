@@ -6,18 +6,18 @@
 //! 1. two shelves, in the order of the peers' ids;
 //! 2. the feed, then a reader's ring;
 //! 3. what a peer's thread is doing;
-//! 4. the links of the ring, then who waits for a call that was started, and an operation's route;
-//! 5. leaves, under which nothing is taken: the registry's, who waits for arrivals or for quiet, a desk's, a mailbox's lines, a turn's
-//!    line, `told`, waits, the timer (but for making its thread).
+//! 4. a desk's, or `told`; then a mailbox's exit, then its entry;
+//! 5. the links of the ring, then who waits for a call that was started, and an operation's route;
+//! 6. leaves, under which nothing is taken: the registry's, who waits for arrivals or for quiet, a turn's line, waits, the timer (but for
+//!    making its thread).
 //!
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 
 use crate::arrivals::Arrivals;
 use crate::deadline::Deadline;
@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::first_use::FirstUse;
 use crate::mailbox::Mailbox;
-use crate::message::{Ask, Label};
+use crate::message::Ask;
 use crate::name;
 use crate::quiet::Quiet;
 use crate::registry::Registry;
@@ -36,9 +36,10 @@ use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
 use crate::start::Start;
-use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_local};
+use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering, thread_local};
 use crate::timer::Timer;
-use crate::turn::{Pair, Turn, Wait};
+use crate::told::{Addressee, Told};
+use crate::turn::{Turn, Wait};
 use crate::waits::{Interrupt, Waits, Why, give_up};
 
 /// Limits and habits of a system, checked.
@@ -147,7 +148,7 @@ pub(crate) struct PeerCore {
     pub(crate) name: Arc<str>,
     pub(crate) system: Arc<SystemCore>,
     /// What this peer has told others and is perhaps not finished, by their ids.
-    pub(crate) told: FirstUse<Told>,
+    pub(crate) told: FirstUse<Told<PeerCore>>,
     pub(crate) life: Life,
     pub(crate) turn: Turn<Arc<Operation>>,
     /// Of use only where there are handlers.
@@ -217,22 +218,6 @@ pub(crate) fn lock_both<'a>(a: &'a PeerCore, b: &'a PeerCore) -> (MutexGuard<'a,
     }
 }
 
-/// The pairs of one sender, by receiver, each with the label of its last message: the next is mostly of the same kind. Those that
-/// are finished are dropped as the table grows.
-pub(crate) struct Told {
-    labels: Mutex<HashMap<u64, Arc<Label>, RandomState>>,
-    /// The size of the table, so that who has told nothing takes no lock.
-    len: AtomicUsize,
-}
-
-const TOLD_LEN_TO_CLEAN: usize = 64;
-
-impl Default for Told {
-    fn default() -> Told {
-        Told { labels: Mutex::default(), len: AtomicUsize::new(0) }
-    }
-}
-
 /// Looking for work there makes no desk.
 impl FirstUse<Desk<Arc<Operation>>> {
     pub(crate) fn has_work(&self) -> bool {
@@ -251,58 +236,36 @@ impl FirstUse<Desk<Arc<Operation>>> {
         self.get()?.take_operation(is_due)
     }
 
-    pub(crate) fn finished(&self) -> Vec<Arc<Operation>> {
-        self.get().map_or_else(Vec::new, Desk::finished)
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.get().is_some_and(Desk::is_awaited)
+    }
+
+    pub(crate) fn handled(&self, number: u64) -> Vec<Arc<Operation>> {
+        self.get().map_or_else(Vec::new, |desk| desk.handled(number))
     }
 }
 
 /// Of one that has told nobody anything nothing is made.
-impl FirstUse<Told> {
-    pub(crate) fn unfinished(&self, receiver: u64) -> Option<(Arc<Pair>, u64)> {
-        self.get()?.unfinished(receiver)
+impl FirstUse<Told<PeerCore>> {
+    #[inline]
+    pub(crate) fn unfinished(&self, to: &PeerCore) -> Option<u64> {
+        self.get()?.unfinished(to)
+    }
+
+    pub(crate) fn close(&self) {
+        if let Some(told) = self.get() {
+            told.close();
+        }
     }
 }
 
-impl Told {
-    /// The label of one more message of this kind, which `check` has found well; with the pair of this receiver.
-    pub(crate) fn label(
-        &self,
-        from: &Arc<str>,
-        receiver: u64,
-        kind: &str,
-        check: impl FnOnce(&str) -> Result<()>,
-    ) -> Result<Arc<Label>> {
-        let mut labels = self.labels.lock();
-        let pair = match labels.get(&receiver) {
-            Some(label) if *label.kind == *kind => return Ok(Arc::clone(label)),
-            Some(label) => label.pair.clone(),
-            None => None,
-        };
-        check(kind)?;
-        let pair = pair.unwrap_or_default();
-        let label = Arc::new(Label { from: Arc::clone(from), kind: kind.into(), pair: Some(pair) });
-        if labels.len() >= TOLD_LEN_TO_CLEAN && labels.len() == labels.capacity() {
-            // One that nobody else holds has nothing under way, since a message holds its label until it is finished.
-            let is_held = |label: &Arc<Label>| {
-                let of_others = |pair: &Arc<Pair>| Arc::strong_count(pair) > 1 || pair.unfinished().is_some();
-                Arc::strong_count(label) > 1 || label.pair.as_ref().is_some_and(of_others)
-            };
-            labels.retain(|_, label| is_held(label));
-        }
-        labels.insert(receiver, Arc::clone(&label));
-        self.len.store(labels.len(), Ordering::SeqCst);
-        Ok(label)
+impl Addressee for PeerCore {
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
-    /// The pair and the count to wait for, if something told to this receiver is unfinished.
-    pub(crate) fn unfinished(&self, receiver: u64) -> Option<(Arc<Pair>, u64)> {
-        if self.len.load(Ordering::SeqCst) == 0 {
-            return None;
-        }
-        let labels = self.labels.lock();
-        let pair = labels.get(&receiver)?.pair.as_ref()?;
-        let told = pair.unfinished()?;
-        Some((Arc::clone(pair), told))
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
     }
 }
 

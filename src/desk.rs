@@ -1,11 +1,10 @@
 //! What waits for one peer beside its mailbox: calls that wait for their own earlier tells, operations that need its
-//! handlers, and notes of what came onto its shelf. One lock, a leaf: nothing is called under it.
+//! handlers, and notes of what came onto its shelf. One lock, under which nothing is called but the mailbox's look at what is handled.
 
 use std::collections::VecDeque;
 
 use crate::resource::Resource;
-use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, change_before_load};
-use crate::turn::Pair;
+use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
 
 /// `O` is the call that waits.
 pub(crate) struct Desk<O> {
@@ -25,8 +24,7 @@ struct Papers<O> {
 }
 
 struct Awaiting<O> {
-    pair: Arc<Pair>,
-    told: u64,
+    number: u64,
     call: O,
 }
 
@@ -58,34 +56,37 @@ impl<O> Default for Desk<O> {
 }
 
 impl<O: Clone> Desk<O> {
-    /// Registers a call until `told` messages of the pair are finished; then looks again.
-    pub(crate) fn await_finish(&self, pair: Arc<Pair>, told: u64, call: O) -> Waits<O> {
+    /// Registers a call until the message of that number is handled; then looks again, by `is_handled`.
+    pub(crate) fn await_handled(&self, number: u64, call: O, is_handled: impl FnOnce() -> bool) -> Waits<O> {
         let mut papers = self.papers.lock();
         if papers.closed {
             return Waits::Closed(call);
         }
         self.awaiting_len.fetch_add(1, Ordering::SeqCst);
-        change_before_load();
-        if pair.has_finished(told) {
+        if is_handled() {
             self.awaiting_len.fetch_sub(1, Ordering::SeqCst);
             return Waits::Over(call);
         }
-        papers.awaiting.push(Awaiting { pair, told, call });
+        papers.awaiting.push(Awaiting { number, call });
         Waits::Yes
     }
 
-    /// After a message is finished, which changed a word by a SeqCst access: the calls that may go on now.
-    #[inline]
-    pub(crate) fn finished(&self) -> Vec<O> {
-        change_before_load();
-        if self.awaiting_len.load(Ordering::SeqCst) == 0 { Vec::new() } else { self.take_finished() }
+    /// A call waits here for a message to be handled.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaiting_len.load(Ordering::SeqCst) > 0
     }
 
-    fn take_finished(&self) -> Vec<O> {
+    /// After the mailbox has said that the messages up to that number are handled: the calls that may go on now.
+    #[inline]
+    pub(crate) fn handled(&self, number: u64) -> Vec<O> {
+        if self.is_awaited() { self.take_awaiting(number) } else { Vec::new() }
+    }
+
+    fn take_awaiting(&self, number: u64) -> Vec<O> {
         let mut papers = self.papers.lock();
         let (over, still) = std::mem::take(&mut papers.awaiting)
             .into_iter()
-            .partition(|waiting: &Awaiting<O>| waiting.pair.has_finished(waiting.told));
+            .partition(|waiting: &Awaiting<O>| waiting.number <= number);
         papers.awaiting = still;
         self.awaiting_len.store(papers.awaiting.len(), Ordering::SeqCst);
         Vec::into_iter(over).map(|waiting| waiting.call).collect()

@@ -29,6 +29,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 
 mod arrivals;
+mod bell;
 mod call;
 mod close;
 mod core;
@@ -69,6 +70,7 @@ mod start;
 mod sync;
 mod system;
 mod timer;
+mod told;
 mod turn;
 mod unwind;
 mod waits;

@@ -1,68 +1,162 @@
 //! The mailbox: the messages to one peer, bounded by count and by bytes, and who waits for room or for a message.
 //!
-//! The queue itself is an unbounded crossbeam channel; the bound is one word of our own, so that room can be reserved
-//! before anything is counted or pushed, and so that a closed mailbox admits nothing more. What was reserved before the
-//! close will be pushed, perhaps after whoever closes has taken out what lay there: so whoever may have pushed looks afterwards
-//! whether it is closed, and takes out what is left. The peer's end waits until the word says that nothing is.
+//! # Two queues, two locks
 //!
-//! Room is counted until a letter is begun, by a handler or a receiver, or is buried: whoever gets it says when.
+//! Letters are put in under the lock of the *entry* and taken out under that of the *exit*; when the exit has none left, the two queues
+//! are exchanged. So who puts and who takes meet once a batch, not once a letter. The order of the locks is exit, entry; under either,
+//! the links of the ring and a wait's listeners may be taken, to claim a wait, and nothing else.
 //!
-//! Room is granted in order of arrival: who finds others waiting waits behind them, or is told that it is full. Who
-//! frees room gives it to the first in line, pushes its message and ends its wait: no sender has to wake up to be served.
-//! Waiting is register then re-check, freeing is free then look, with a SeqCst fence on each side.
+//! Each side counts what has passed it, messages and bytes, in words that only its lock's holder changes and everybody may read. What is
+//! inside is the difference. The letters of a mailbox are numbered by the count of the entry, from 1.
+//!
+//! | what | changed under | when |
+//! |---|---|---|
+//! | `put` | entry | a letter has come in, which is accepted by that |
+//! | `taken` | exit | a letter is begun by a handler or a receiver, or is about to be buried: its room is free |
+//! | `handled` | exit | a handler's letter has had its last effect; said as the next one is taken, or when there is none |
+//! | `in_hands` | raised under exit | what a receiver or a burier has taken, until it has said what became of it |
+//!
+//! # Room
+//!
+//! Room is granted in order of arrival: who finds others waiting waits behind them, or is told that it is full. Who takes a letter
+//! lets in the first in line, and ends its wait: no sender has to wake up to be served. A sender gets in line under both locks,
+//! if there is no room then; so whoever takes a letter after that sees that somebody is in line. The entry remembers what it last
+//! read of `taken`, and reads it again only when it seems full.
+//!
+//! # Taking
+//!
+//! At a peer with on_message only its own thread takes, and, once it has closed, whoever buries. What it has not begun is always
+//! inside, where the one who closes finds it. It knows that something is inside before it takes it: it tells its notes in between.
+//! At an inbox any thread may take. Who waits for a message gets in line under both locks, if there is none then;
+//! so whoever puts one in sees that somebody is in line.
+//!
+//! # Close
+//!
+//! A closed entry lets nothing in, whoever waits in line is given back, and what is inside is buried. It is drained when all that was
+//! put has been taken, and nothing is in hands.
+//!
+//! Most peers never get a letter: the queues are made with the first one. A close before that leaves word that there will be none.
+//!
+//! # Waking
+//!
+//! Who puts a letter in looks afterwards whether the peer's thread sleeps; the thread says that it sleeps, and then looks, under
+//! the lock of the entry, whether there is a letter. So one of the two sees the other.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 
-use crate::deadline::Deadline;
+use crate::bell::Bell;
 use crate::error;
+use crate::first_use::FirstUse;
 use crate::message::{Ask, Letter, Tell};
-use crate::readiness::Readiness;
+use crate::readiness::{self, Readiness};
 use crate::resource::Resource;
-use crate::spin::{self, Habit, Way};
-use crate::sync::queue::{Receiver, Sender, unbounded};
-use crate::sync::{
-    Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, Thread, change_before_load, fence,
-};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, fence};
 use crate::turn::{Cause, Phase, Wait};
 use crate::unwind::drop_user_data;
 
 pub(crate) struct Mailbox {
-    /// Made with the first letter: most peers never get one.
-    queue: OnceLock<(Sender<Letter>, Receiver<Letter>)>,
-    room: Room,
-    /// What the peer's thread has taken out and not begun.
-    aside: Mutex<Option<Box<Letter>>>,
-    /// How many letters were taken out to be begun, by one thread at a time; with those inside, the number of the newest.
-    taken: AtomicU64,
-    /// How many were taken out to be buried.
-    buried: AtomicU64,
-    /// Who waits for room; the count can be read without the lock.
-    senders: Mutex<Line<Waiting>>,
-    senders_len: AtomicUsize,
-    /// Who waits for a message, at a peer without on_message; every taker there holds the lock.
-    receivers: Mutex<Line<Arc<Wait<Letter>>>>,
-    receivers_len: AtomicUsize,
-    /// Whether `receive` would return at once. Nobody looks until somebody has asked for a descriptor.
-    readiness: Mutex<Readiness>,
-    is_polled: AtomicBool,
+    /// Made with the first letter; `None` if it was closed before.
+    queues: OnceLock<Option<Box<Queues>>>,
+    messages_max: u64,
+    bytes_max: u64,
     is_inbox: bool,
     bell: Bell,
 }
 
-struct Line<T> {
-    closed: bool,
-    entries: VecDeque<T>,
+/// What one side changes lies apart from what the other side changes.
+struct Queues {
+    entry: Apart<Entry>,
+    exit: Apart<Exit>,
+    common: Apart<Common>,
 }
 
-impl<T> Line<T> {
-    fn new() -> Mutex<Line<T>> {
-        Mutex::new(Line { closed: false, entries: VecDeque::new() })
+struct Entry {
+    door: Mutex<Door>,
+    put: Count,
+}
+
+struct Door {
+    letters: VecDeque<Letter>,
+    /// What was last read of `taken`: messages and bytes. No more than is true.
+    seen_taken: [u64; 2],
+    /// Most mailboxes never have one who waits.
+    lines: Option<Box<Lines>>,
+    is_closed: bool,
+}
+
+struct Exit {
+    letters: Mutex<VecDeque<Letter>>,
+    taken: Count,
+    handled: AtomicU64,
+    in_hands: AtomicUsize,
+}
+
+/// What hardly ever changes, and both sides look at.
+struct Common {
+    messages_max: u64,
+    bytes_max: u64,
+    /// How many are in line for room; changed under the lock of the entry, as is the next.
+    senders_len: AtomicUsize,
+    is_closed: AtomicBool,
+    /// Whether `receive` would return at once. Nobody looks until somebody has asked for a descriptor.
+    readiness: FirstUse<Mutex<Readiness>>,
+}
+
+#[derive(Default)]
+struct Lines {
+    /// Who waits for room.
+    senders: VecDeque<Waiting>,
+    /// Who waits for a message, at a peer without on_message.
+    receivers: VecDeque<Arc<Wait<Letter>>>,
+}
+
+/// In cache lines of its own; two, since processors fetch them in pairs.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
+
+/// Messages and bytes that have passed; rises for ever.
+struct Count {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Count {
+    fn new() -> Count {
+        Count { messages: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    /// By one at a time, under a lock. Gives the number of the message.
+    fn add(&self, size: usize) -> u64 {
+        let number = self.messages.load(Ordering::Relaxed) + 1;
+        self.bytes.store(self.bytes.load(Ordering::Relaxed).wrapping_add(size as u64), Ordering::Release);
+        self.messages.store(number, Ordering::Release);
+        number
+    }
+
+    fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Acquire)
+    }
+
+    fn both(&self) -> [u64; 2] {
+        [self.messages(), self.bytes.load(Ordering::Acquire)]
+    }
+}
+
+/// For so many letters each queue keeps its memory when there are no more in it.
+const LETTERS_KEPT: usize = 64;
 
 /// A message whose sender waits: for room, and an asker then for the answer.
 #[derive(Clone)]
@@ -132,24 +226,24 @@ impl Waiting {
 /// No message will come any more.
 pub(crate) struct IsClosed;
 
+/// Why there is no room.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    Full,
+    Closed,
+    TooLarge,
+}
+
+/// Whether somebody waited for a message as one was put in.
+pub(crate) enum Receivers {
+    None,
+    Some,
+}
+
 impl Mailbox {
     /// With `is_inbox` messages are for `receive`; otherwise they are for the peer's thread.
     pub(crate) fn new(messages_max: u64, bytes_max: u64, is_inbox: bool) -> Mailbox {
-        Mailbox {
-            queue: OnceLock::new(),
-            room: Room::new(messages_max, bytes_max),
-            aside: Mutex::new(None),
-            taken: AtomicU64::new(0),
-            buried: AtomicU64::new(0),
-            senders: Line::new(),
-            senders_len: AtomicUsize::new(0),
-            receivers: Line::new(),
-            receivers_len: AtomicUsize::new(0),
-            readiness: Mutex::default(),
-            is_polled: AtomicBool::new(false),
-            is_inbox,
-            bell: Bell::new(),
-        }
+        Mailbox { queues: OnceLock::new(), messages_max, bytes_max, is_inbox, bell: Bell::new() }
     }
 
     pub(crate) fn is_inbox(&self) -> bool {
@@ -160,494 +254,477 @@ impl Mailbox {
         &self.bell
     }
 
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// The queues, unless it was closed before there were any.
+    #[inline]
+    fn queues(&self) -> Option<&Queues> {
+        let make = || Some(Box::new(Queues::new(self.messages_max, self.bytes_max)));
+        self.queues.get_or_init(make).as_deref()
+    }
+
+    /// The queues, if there are any.
+    #[inline]
+    fn made(&self) -> Option<&Queues> {
+        self.queues.get()?.as_deref()
+    }
+
     /// Puts a letter in if there is room now and nobody waits for it; otherwise gives it back.
     pub(crate) fn try_send(&self, letter: Letter) -> Result<(), (NoRoom, Letter)> {
-        let reserved = match self.senders_len.load(Ordering::SeqCst) {
-            0 => self.room.reserve(letter.size()),
-            _ => Err(self.why_not(letter.size()).unwrap_or(NoRoom::Full)),
+        let receivers = self.try_put(letter)?;
+        self.has_put(receivers);
+        Ok(())
+    }
+
+    /// The same, to be followed by `has_put`.
+    #[inline]
+    pub(crate) fn try_put(&self, letter: Letter) -> Result<Receivers, (NoRoom, Letter)> {
+        let Some(queues) = self.queues() else {
+            return Err((NoRoom::Closed, letter));
         };
-        if let Err(why) = reserved {
+        let mut door = queues.entry.door.lock();
+        if let Err(why) = queues.check(&mut door, letter.size()) {
             return Err((why, letter));
         }
-        self.push(letter);
-        self.serve();
-        Ok(())
+        queues.put(&mut door, letter);
+        Ok(door.receivers())
     }
 
     /// Why a letter of `size` bytes could not be put in now; those in line come first.
     pub(crate) fn why_not(&self, size: usize) -> Option<NoRoom> {
-        match self.room.check(self.room.word.load(Ordering::SeqCst), size) {
-            Ok(_) => (self.senders_len.load(Ordering::SeqCst) > 0).then_some(NoRoom::Full),
-            Err(why) => Some(why),
+        match self.queues() {
+            Some(queues) => queues.check(&mut queues.entry.door.lock(), size).err(),
+            None => Some(NoRoom::Closed),
         }
     }
 
-    pub(crate) fn bytes_max(&self) -> u64 {
-        self.room.bytes_max
+    /// After a letter may have been put in: tells who waits for one. If there are receivers, it may drop what a sender has given up.
+    #[inline]
+    pub(crate) fn has_put(&self, receivers: Receivers) {
+        if let Receivers::Some = receivers {
+            self.serve_receivers();
+        }
+        self.look();
+        // Also at an inbox: its thread waits for the last letters when the peer closes.
+        self.bell.ring_after_lock();
     }
 
-    /// Puts a sender in line for room; refused if the mailbox is closed.
+    /// Puts a sender in line for room, or its letter in; refused if the mailbox is closed.
     pub(crate) fn wait_for_room(&self, waiting: Waiting) -> bool {
+        let Some(queues) = self.queues() else {
+            return false;
+        };
         {
-            let mut senders = self.senders.lock();
-            if senders.closed {
+            // With both locks: whoever takes a letter after this sees the line.
+            let _exit = queues.exit.letters.lock();
+            let mut door = queues.entry.door.lock();
+            if door.is_closed {
                 return false;
             }
             waiting.wait().wait_for_room();
-            senders.entries.push_back(waiting);
-            self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
+            let senders = &mut door.lines.get_or_insert_default().senders;
+            senders.push_back(waiting);
+            queues.common.senders_len.store(senders.len(), Ordering::Relaxed);
         }
-        fence(Ordering::SeqCst);
-        self.serve();
+        self.serve_senders(queues);
         true
     }
 
     /// Takes a sender that gave up out of the line; who is behind it may fit now.
     pub(crate) fn leave_line(&self, waiting: &Waiting) {
+        let Some(queues) = self.made() else {
+            return;
+        };
+        if let Some(lines) = &mut queues.entry.door.lock().lines {
+            lines.senders.retain(|other| !other.is(waiting));
+            queues.common.senders_len.store(lines.senders.len(), Ordering::Relaxed);
+        }
+        self.serve_senders(queues);
+    }
+
+    /// Lets in the first senders in line, as long as there is room, and ends their waits.
+    #[inline]
+    fn serve_senders(&self, queues: &Queues) {
+        while queues.common.senders_len.load(Ordering::Relaxed) > 0
+            && let Some((waiting, receivers)) = queues.let_in()
         {
-            let mut senders = self.senders.lock();
-            senders.entries.retain(|other| !other.is(waiting));
-            self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
+            match (waiting, receivers) {
+                (waiting, Some(receivers)) => {
+                    self.has_put(receivers);
+                    if let Waiting::Tell(parcel) = waiting {
+                        parcel.wait.finish(Ok(None));
+                    }
+                }
+                (given_up, None) => drop_user_data(given_up),
+            }
         }
-        self.serve();
     }
 
-    /// Takes a letter out, on the peer's thread or under the lock of the receivers. Who gets it releases its room: under no lock,
-    /// and when it is begun or buried, so that a mailbox is not drained before that.
+    /// By the peer's own thread: something is inside.
+    pub(crate) fn has_letters(&self) -> bool {
+        self.made().is_some_and(Queues::has_letters)
+    }
+
+    /// By the peer's own thread, which has handled all that it has taken: takes the next letter.
+    #[inline]
     pub(crate) fn take(&self) -> Option<Letter> {
-        let letter = self.queue.get()?.1.try_recv().ok()?;
-        // Only one at a time takes letters here.
-        self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.look();
-        Some(letter)
+        let queues = self.made()?;
+        let letter = {
+            let mut exit = queues.exit.letters.lock();
+            queues.exit.say_handled();
+            queues.take_out(&mut exit)
+        };
+        self.has_taken_out(queues);
+        letter
     }
 
-    /// Takes a letter out of a closed mailbox, by anybody; as `take`.
-    pub(crate) fn take_to_bury(&self) -> Option<Letter> {
-        let aside = self.take_aside();
-        if aside.is_some() {
-            return aside;
+    /// By the peer's own thread, which has handled all that it has taken, and goes on with something else.
+    pub(crate) fn finish(&self) {
+        if let Some(queues) = self.made() {
+            let _exit = queues.exit.letters.lock();
+            queues.exit.say_handled();
         }
-        let letter = self.queue.get()?.1.try_recv().ok()?;
-        self.buried.fetch_add(1, Ordering::Relaxed);
-        Some(letter)
     }
 
-    /// The number of the newest letter, roughly: those taken out and those inside.
+    #[inline]
+    fn has_taken_out(&self, queues: &Queues) {
+        self.serve_senders(queues);
+        self.look();
+    }
+
+    /// Takes a letter out of a closed mailbox, by anybody, who puts it down with `put_down`.
+    pub(crate) fn take_to_bury(&self) -> Option<Letter> {
+        let queues = self.made()?;
+        let mut exit = queues.exit.letters.lock();
+        queues.take_in_hand(&mut exit)
+    }
+
+    /// What became of a letter in hand has been said. True if the mailbox is closed: the peer may be waiting for its end.
+    pub(crate) fn put_down(&self) -> bool {
+        if let Some(queues) = self.made() {
+            let _exit = queues.exit.letters.lock();
+            queues.exit.in_hands.fetch_sub(1, Ordering::Relaxed);
+        }
+        let is_closed = self.is_closed();
+        if is_closed {
+            self.bell.ring();
+        }
+        is_closed
+    }
+
+    /// The number of the newest letter.
     pub(crate) fn newest(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed) + self.room.messages()
+        self.made().map_or(0, |queues| queues.entry.put.messages())
     }
 
     /// Whether all letters up to that number have been taken out.
     pub(crate) fn has_taken(&self, number: u64) -> bool {
-        self.taken.load(Ordering::Relaxed) >= number
+        self.taken() >= number
+    }
+
+    /// Whether all letters up to that number have been handled. Whoever is registered as waiting for that and then finds that it is
+    /// not so is found by the peer's own thread, which says so under the lock of the exit and then looks who waits.
+    pub(crate) fn has_handled_now(&self, number: u64) -> bool {
+        let _exit = self.made().map(|queues| queues.exit.letters.lock());
+        self.handled() >= number
+    }
+
+    /// The number of the newest letter that has been handled; what its handler did is seen.
+    #[inline]
+    pub(crate) fn handled(&self) -> u64 {
+        self.made().map_or(0, |queues| queues.exit.handled.load(Ordering::Acquire))
     }
 
     /// How many letters were taken out so far.
     pub(crate) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed) + self.buried.load(Ordering::Relaxed)
+        self.made().map_or(0, |queues| queues.exit.taken.messages())
     }
 
     /// How many messages take room.
     pub(crate) fn messages(&self) -> u64 {
-        self.room.messages()
+        // In this order, so that it is never less than nothing.
+        let taken = self.taken();
+        self.newest() - taken
     }
 
-    /// Nothing can be taken out now; something reserved may be about to come.
+    /// Nothing can be taken out now. By a thread that counts as asleep: who puts something in after this sees that.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.get().is_none_or(|(_, receiver)| receiver.is_empty())
+        let Some(queues) = self.made() else {
+            return true;
+        };
+        let _door = queues.entry.door.lock();
+        !queues.has_letters()
     }
 
-    /// Nothing is inside and nothing is about to come; for good, once it is closed.
+    /// Of a closed one: nothing is inside or in hands, for good.
     pub(crate) fn is_drained(&self) -> bool {
-        self.room.messages() == 0
-    }
-
-    /// Puts a letter aside that the peer's thread has taken and not begun: who closes finds it there.
-    pub(crate) fn put_aside(&self, letter: Letter) {
-        *self.aside.lock() = Some(Box::new(letter));
-    }
-
-    pub(crate) fn take_aside(&self) -> Option<Letter> {
-        self.aside.lock().take().map(|letter| *letter)
+        let Some(queues) = self.made() else {
+            return true;
+        };
+        let _exit = queues.exit.letters.lock();
+        !queues.has_letters() && queues.exit.in_hands.load(Ordering::Relaxed) == 0
     }
 
     /// Takes the next message for `receive`, or puts the wait in line: then `None`. Refused when closed. Who gets a message
-    /// releases its room when he has begun it.
+    /// puts it down when he has begun it.
     pub(crate) fn receive(&self, wait: Option<&Arc<Wait<Letter>>>) -> Result<Option<Letter>, IsClosed> {
-        {
-            let mut receivers = self.receivers.lock();
-            if receivers.closed {
+        let queues = self.queues().ok_or(IsClosed)?;
+        let letter = {
+            let mut exit = queues.exit.letters.lock();
+            let mut door = queues.entry.door.lock();
+            if door.is_closed {
                 return Err(IsClosed);
             }
-            if receivers.entries.iter().all(|wait| !wait.is_open())
-                && let Some(letter) = self.take()
-            {
-                return Ok(Some(letter));
+            if queues.has_letters() && door.lines.as_ref().is_none_or(|lines| lines.no_receiver_is_open()) {
+                drop(door);
+                queues.take_in_hand(&mut exit)
+            } else {
+                if let Some(wait) = wait {
+                    door.lines.get_or_insert_default().receivers.push_back(Arc::clone(wait));
+                }
+                None
             }
-            let Some(wait) = wait else { return Ok(None) };
-            receivers.entries.push_back(Arc::clone(wait));
-            self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
+        };
+        if letter.is_some() {
+            self.has_taken_out(queues);
         }
-        fence(Ordering::SeqCst);
-        self.serve();
-        Ok(None)
+        Ok(letter)
     }
 
     pub(crate) fn leave_receivers(&self, wait: &Arc<Wait<Letter>>) {
-        let mut receivers = self.receivers.lock();
-        receivers.entries.retain(|other| !Arc::ptr_eq(other, wait));
-        self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
+        if let Some(queues) = self.made()
+            && let Some(lines) = &mut queues.entry.door.lock().lines
+        {
+            lines.receivers.retain(|other| !Arc::ptr_eq(other, wait));
+        }
+    }
+
+    /// Gives letters to the first who wait in `receive`.
+    fn serve_receivers(&self) {
+        let Some(queues) = self.made() else {
+            return;
+        };
+        while let Some((wait, letter)) = queues.grant_letter() {
+            // One that has given up gets none.
+            if let Some(letter) = letter {
+                wait.finish(Ok(letter));
+            }
+            self.has_taken_out(queues);
+        }
     }
 
     /// A descriptor that is readable whenever `receive` would return at once.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> error::Result<OwnedFd> {
-        self.is_polled.store(true, Ordering::SeqCst);
+        let Some(queues) = self.queues() else {
+            return readiness::of_ready();
+        };
+        queues.common.readiness.make();
         self.look();
-        self.readiness.lock().descriptor()
+        queues.common.readiness.lock().descriptor()
     }
 
     /// After each change of an inbox: says what is so now. Whoever changes it next looks after that, so what is said last is true.
+    #[inline]
     fn look(&self) {
-        if !self.is_inbox {
-            return;
-        }
-        fence(Ordering::SeqCst);
-        if self.is_polled.load(Ordering::Relaxed) {
-            let mut readiness = self.readiness.lock();
-            readiness.set(self.is_closed() || !self.is_empty());
+        if self.is_inbox {
+            self.look_at_inbox();
         }
     }
 
-    /// It admits nothing more. Looked at by whoever has pushed a letter in room that he had before.
+    fn look_at_inbox(&self) {
+        fence(Ordering::SeqCst);
+        if let Some(queues) = self.made()
+            && let Some(readiness) = queues.common.readiness.get()
+        {
+            let mut readiness = readiness.lock();
+            readiness.set(self.is_closed() || queues.has_letters());
+        }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
-        self.room.is_closed()
+        match self.queues.get() {
+            None => false,
+            Some(None) => true,
+            Some(Some(queues)) => queues.common.is_closed.load(Ordering::SeqCst),
+        }
     }
 
-    /// Admits nothing more; gives back who waits, to be told. What is inside stays for `take`, which comes after this.
+    /// Admits nothing more; gives back who waits, to be told. What is inside stays for `take_to_bury`.
     pub(crate) fn close(&self) -> (VecDeque<Waiting>, VecDeque<Arc<Wait<Letter>>>) {
-        let mut senders = self.senders.lock();
-        senders.closed = true;
-        self.senders_len.store(0, Ordering::SeqCst);
-        let mut receivers = self.receivers.lock();
-        receivers.closed = true;
-        self.receivers_len.store(0, Ordering::SeqCst);
-        // Last of all: whoever finds it closed may take letters without the receivers' lock.
-        self.room.close();
+        let lines = self.queues.get_or_init(|| None).as_ref().and_then(|queues| queues.close());
         self.look();
-        fence(Ordering::SeqCst);
-        (std::mem::take(&mut senders.entries), std::mem::take(&mut receivers.entries))
-    }
-
-    /// Frees the room of a letter that was taken out.
-    pub(crate) fn release(&self, size: usize) {
-        self.free(size);
-        self.serve();
-    }
-
-    fn free(&self, size: usize) {
-        if self.room.release(size) {
-            // It is closed: the peer's thread may be waiting for the last letter to be gone.
-            self.bell.ring();
-        }
-    }
-
-    /// With room reserved: counts the letter, pushes it and wakes the peer's thread. False for an ask that was given up.
-    fn push(&self, letter: Letter) -> bool {
-        match &letter {
-            Letter::Tell(tell) => {
-                if let Some(pair) = &tell.label.pair {
-                    pair.tell();
-                }
-            }
-            Letter::Ask(ask) => {
-                if !ask.wait.step(Phase::Waiting, Phase::Queued) {
-                    self.free(ask.size);
-                    return false;
-                }
-            }
-        }
-        if self.sender().send(letter).is_err() {
-            unreachable!("the mailbox keeps its own receiving end");
-        }
-        self.look();
-        // Also at an inbox: its thread waits for the last letters when the peer closes.
-        self.bell.ring();
-        true
-    }
-
-    fn sender(&self) -> &Sender<Letter> {
-        &self.queue.get_or_init(unbounded).0
-    }
-
-    /// Gives room to the first senders in line and letters to the first receivers, until there is nobody to serve. One loop:
-    /// what one gift makes possible is given in the next round. After a change of the room's word, or a fence.
-    fn serve(&self) {
-        change_before_load();
-        loop {
-            let has_served = self.senders_len.load(Ordering::SeqCst) > 0 && self.grant_room()
-                || self.receivers_len.load(Ordering::SeqCst) > 0 && self.grant_letter();
-            if !has_served {
-                return;
-            }
-        }
-    }
-
-    /// Gives room to the first in line, or takes it out if it has given up. True if it did either.
-    fn grant_room(&self) -> bool {
-        let (first, is_reserved) = {
-            let mut senders = self.senders.lock();
-            let Some(first) = senders.entries.front() else {
-                return false;
-            };
-            let is_open = first.wait().is_open();
-            if is_open && self.room.reserve(first.size()).is_err() {
-                return false;
-            }
-            let first = senders.entries.pop_front();
-            self.senders_len.store(senders.entries.len(), Ordering::SeqCst);
-            (first, is_open)
-        };
-        match (first, is_reserved) {
-            (Some(waiting), true) => self.admit(waiting),
-            (given_up, _) => drop_user_data(given_up),
-        }
-        true
-    }
-
-    /// Pushes what waited, in the room reserved for it; if it was given up meanwhile, frees that.
-    fn admit(&self, waiting: Waiting) {
-        match waiting {
-            Waiting::Ask(ask) => {
-                self.push(Letter::Ask(ask));
-            }
-            Waiting::Tell(parcel) => match parcel.wait.claim(Cause::Answered) {
-                Some(_) => {
-                    if let Some(tell) = parcel.take_tell() {
-                        self.push(Letter::Tell(tell));
-                    }
-                    parcel.wait.finish(Ok(None));
-                }
-                None => {
-                    self.free(parcel.size);
-                    drop_user_data(parcel);
-                }
-            },
-        }
-    }
-
-    /// Gives a letter to the first who waits in `receive`, or takes him out if he has given up. True if it did either.
-    fn grant_letter(&self) -> bool {
-        let (wait, letter) = {
-            let mut receivers = self.receivers.lock();
-            if self.is_empty() {
-                return false;
-            }
-            let Some(wait) = receivers.entries.pop_front() else {
-                return false;
-            };
-            self.receivers_len.store(receivers.entries.len(), Ordering::SeqCst);
-            if wait.claim(Cause::Answered).is_none() {
-                return true;
-            }
-            (wait, self.take())
-        };
-        match letter {
-            Some(letter) => wait.finish(Ok(letter)),
-            None => unreachable!("letters of an open inbox are taken under its lock"),
-        }
-        true
+        lines.map_or_else(Default::default, |lines| (lines.senders, lines.receivers))
     }
 }
 
-/// How many messages and bytes are inside: one word, so that both limits cost one atomic operation.
-///
-/// From the top: 1 bit closed, 22 bits messages, 41 bits bytes. Limits above what the fields hold are what they hold.
-struct Room {
-    word: AtomicU64,
-    messages_max: u64,
-    bytes_max: u64,
-}
-
-const BYTES_BITS: u32 = 41;
-const BYTES_MASK: u64 = (1 << BYTES_BITS) - 1;
-const ONE_MESSAGE: u64 = 1 << BYTES_BITS;
-const MESSAGES_MASK: u64 = (1 << 22) - 1;
-const CLOSED: u64 = 1 << 63;
-
-/// Why there is no room.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoRoom {
-    Full,
-    Closed,
-    TooLarge,
-}
-
-impl Room {
-    fn new(messages_max: u64, bytes_max: u64) -> Room {
-        Room {
-            word: AtomicU64::new(0),
-            messages_max: messages_max.min(MESSAGES_MASK),
-            bytes_max: bytes_max.min(BYTES_MASK),
+impl Queues {
+    fn new(messages_max: u64, bytes_max: u64) -> Queues {
+        let door = Door { letters: VecDeque::new(), seen_taken: [0; 2], lines: None, is_closed: false };
+        Queues {
+            entry: Apart(Entry { door: Mutex::new(door), put: Count::new() }),
+            exit: Apart(Exit {
+                letters: Mutex::new(VecDeque::new()),
+                taken: Count::new(),
+                handled: AtomicU64::new(0),
+                in_hands: AtomicUsize::new(0),
+            }),
+            common: Apart(Common {
+                messages_max,
+                bytes_max,
+                senders_len: AtomicUsize::new(0),
+                is_closed: AtomicBool::new(false),
+                readiness: FirstUse::new(),
+            }),
         }
     }
 
-    fn reserve(&self, size: usize) -> Result<(), NoRoom> {
-        let mut word = self.word.load(Ordering::SeqCst);
-        loop {
-            let more = self.check(word, size)?;
-            match self.word.compare_exchange_weak(word, more, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => return Ok(()),
-                Err(now) => word = now,
-            }
-        }
-    }
-
-    /// What the word becomes with one more message of `size` bytes.
-    fn check(&self, word: u64, size: usize) -> Result<u64, NoRoom> {
-        let size = size as u64;
-        if word & CLOSED != 0 {
+    fn check(&self, door: &mut Door, size: usize) -> Result<(), NoRoom> {
+        if door.is_closed {
             return Err(NoRoom::Closed);
         }
-        if size > self.bytes_max {
+        if size as u64 > self.common.bytes_max {
             return Err(NoRoom::TooLarge);
         }
-        if Self::messages_of(word) >= self.messages_max || (word & BYTES_MASK) + size > self.bytes_max {
-            return Err(NoRoom::Full);
-        }
-        Ok(word + ONE_MESSAGE + size)
+        let is_line_empty = door.lines.as_ref().is_none_or(|lines| lines.senders.is_empty());
+        if is_line_empty && self.has_room(door, size) { Ok(()) } else { Err(NoRoom::Full) }
     }
 
-    /// True if the mailbox is closed.
-    fn release(&self, size: usize) -> bool {
-        self.word.fetch_sub(ONE_MESSAGE + size as u64, Ordering::SeqCst) & CLOSED != 0
-    }
-
-    fn close(&self) {
-        self.word.fetch_or(CLOSED, Ordering::SeqCst);
-    }
-
-    fn is_closed(&self) -> bool {
-        self.word.load(Ordering::SeqCst) & CLOSED != 0
-    }
-
-    fn messages(&self) -> u64 {
-        Self::messages_of(self.word.load(Ordering::SeqCst))
-    }
-
-    fn messages_of(word: u64) -> u64 {
-        (word >> BYTES_BITS) & MESSAGES_MASK
-    }
-}
-
-/// Wakes the peer's own thread, if it sleeps.
-///
-/// | state | means | next |
-/// |---|---|---|
-/// | `AWAKE` | the thread looks for work and will look again before it sleeps | all others, by the thread |
-/// | `LOOKS` | it found none, and looks at the bell for a while, with a permit of [`crate::spin`] | `ASLEEP`, by the thread; `AWAKE` |
-/// | `YIELDS` | it found none, and lets others run | `ASLEEP`, by the thread; `AWAKE` |
-/// | `ASLEEP` | it is parked, or about to be | `AWAKE` |
-///
-/// Whoever makes it `AWAKE` gives the permit back, or unparks.
-pub(crate) struct Bell {
-    state: AtomicU8,
-    /// How often the thread has looked for work; changed by it alone.
-    rounds: AtomicU64,
-    /// Set when it is made: before it looks for work.
-    thread: OnceLock<Thread>,
-}
-
-const AWAKE: u8 = 0;
-const LOOKS: u8 = 1;
-const YIELDS: u8 = 2;
-const ASLEEP: u8 = 3;
-
-impl Bell {
-    fn new() -> Bell {
-        spin::count_cores();
-        Bell { state: AtomicU8::new(AWAKE), rounds: AtomicU64::new(0), thread: OnceLock::new() }
-    }
-
-    pub(crate) fn own(&self, thread: Thread) {
-        self.thread.get_or_init(|| thread);
-    }
-
-    /// After there is something to do.
-    pub(crate) fn ring(&self) {
-        fence(Ordering::SeqCst);
-        if self.state.load(Ordering::Relaxed) != AWAKE
-            && self.awaken() == ASLEEP
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
-        }
-    }
-
-    /// Makes it `AWAKE`; gives what it was.
-    fn awaken(&self) -> u8 {
-        let state = self.state.swap(AWAKE, Ordering::SeqCst);
-        if state == LOOKS {
-            spin::give_permit();
-        }
-        state
-    }
-
-    /// On the peer's own thread: it looks for work.
-    pub(crate) fn begin_round(&self) {
-        let rounds = self.rounds.load(Ordering::Relaxed);
-        self.rounds.store(rounds + 1, Ordering::Release);
-    }
-
-    /// The number of the round after which the thread sleeps. Twice the same: it has slept in between.
-    pub(crate) fn rest(&self) -> Option<u64> {
-        let before = self.rounds.load(Ordering::SeqCst);
-        let sleeps = self.state.load(Ordering::SeqCst) != AWAKE;
-        let after = self.rounds.load(Ordering::SeqCst);
-        (sleeps && before == after).then_some(after)
-    }
-
-    /// On the peer's own thread: sleeps until it is rung or the deadline passes, unless `has_work` finds something once it counts as
-    /// asleep. It may also be unparked because `is_called`.
-    pub(crate) fn sleep(&self, deadline: Deadline, has_work: impl FnOnce() -> bool, is_called: impl Fn() -> bool) {
-        let state = match spin::choose(Habit::Rest) {
-            Way::Look => LOOKS,
-            Way::Yield => YIELDS,
-            Way::Park => ASLEEP,
+    /// Room for `size` bytes, which are at most as many as may ever be inside.
+    fn has_room(&self, door: &mut Door, size: usize) -> bool {
+        let (put, common) = (self.entry.put.both(), &self.common);
+        let fits = |[messages, bytes]: [u64; 2]| {
+            put[0] - messages < common.messages_max && put[1].wrapping_sub(bytes) <= common.bytes_max - size as u64
         };
-        self.state.store(state, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        if has_work() || state != ASLEEP && self.look(state, deadline, is_called) {
-            self.awaken();
+        fits(door.seen_taken) || {
+            door.seen_taken = self.exit.taken.both();
+            fits(door.seen_taken)
+        }
+    }
+
+    /// Accepts a letter; nothing is accepted of an ask that has been given up.
+    fn put(&self, door: &mut Door, letter: Letter) {
+        if let Letter::Ask(ask) = &letter
+            && !ask.wait.step(Phase::Waiting, Phase::Queued)
+        {
             return;
         }
-        match deadline.left() {
-            None => crate::sync::park(),
-            Some(left) => crate::sync::park_timeout(left),
+        let number = self.entry.put.add(letter.size());
+        if let Letter::Tell(tell) = &letter
+            && let Some(pair) = &tell.label.pair
+        {
+            pair.tell(number);
         }
-        self.state.store(AWAKE, Ordering::SeqCst);
+        door.letters.push_back(letter);
     }
 
-    /// True if it was rung or called meanwhile; otherwise it is to park, and whoever rings unparks it.
-    fn look(&self, state: u8, deadline: Deadline, is_called: impl Fn() -> bool) -> bool {
-        let is_over = || self.state.load(Ordering::Acquire) != state || is_called();
-        if state == YIELDS {
-            spin::let_others_run(Habit::Rest, 1, is_over);
-            return is_called() || !self.fall_asleep(state);
+    /// Takes the first sender out of the line, and lets its letter in, or has no receivers to tell of one that has given up. None if
+    /// there is no room for the first.
+    fn let_in(&self) -> Option<(Waiting, Option<Receivers>)> {
+        let mut door = self.entry.door.lock();
+        let first = door.lines.as_ref()?.senders.front()?;
+        let (is_open, size) = (first.wait().is_open(), first.size());
+        if is_open && !self.has_room(&mut door, size) {
+            return None;
         }
-        spin::look(deadline, is_over);
-        let is_over = is_called() || !self.fall_asleep(state);
-        if !is_over {
-            spin::give_permit();
-        }
-        spin::learn(Habit::Rest, is_over);
-        is_over
+        let senders = &mut door.lines.as_mut()?.senders;
+        let waiting = senders.pop_front()?;
+        self.common.senders_len.store(senders.len(), Ordering::Relaxed);
+        let letter = match &waiting {
+            _ if !is_open => None,
+            Waiting::Ask(ask) => Some(Letter::Ask(Arc::clone(ask))),
+            // Who claims it takes the letter out.
+            Waiting::Tell(parcel) => {
+                parcel.wait.claim(Cause::Answered).and_then(|_| parcel.take_tell()).map(Letter::Tell)
+            }
+        };
+        let receivers = letter.map(|letter| {
+            self.put(&mut door, letter);
+            door.receivers()
+        });
+        Some((waiting, receivers))
     }
 
-    /// False if it was rung.
-    fn fall_asleep(&self, state: u8) -> bool {
-        self.state.compare_exchange(state, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    fn has_letters(&self) -> bool {
+        self.entry.put.messages() > self.exit.taken.messages()
+    }
+
+    /// Under the lock of the exit.
+    fn take_out(&self, exit: &mut VecDeque<Letter>) -> Option<Letter> {
+        if exit.is_empty() {
+            self.refill(exit);
+        }
+        let letter = exit.pop_front()?;
+        self.exit.taken.add(letter.size());
+        Some(letter)
+    }
+
+    /// Exchanges the queues, of which the exit's is empty.
+    fn refill(&self, exit: &mut VecDeque<Letter>) {
+        if !self.has_letters() && exit.capacity() <= LETTERS_KEPT {
+            return;
+        }
+        let mut door = self.entry.door.lock();
+        std::mem::swap(exit, &mut door.letters);
+        if exit.len() <= LETTERS_KEPT && door.letters.capacity() > LETTERS_KEPT {
+            door.letters = VecDeque::new();
+        }
+        if exit.is_empty() {
+            *exit = VecDeque::new();
+        }
+    }
+
+    fn take_in_hand(&self, exit: &mut VecDeque<Letter>) -> Option<Letter> {
+        let letter = self.take_out(exit)?;
+        self.exit.in_hands.fetch_add(1, Ordering::Relaxed);
+        Some(letter)
+    }
+
+    /// Takes the first receiver out of the line, and a letter for him unless he has given up.
+    fn grant_letter(&self) -> Option<(Arc<Wait<Letter>>, Option<Letter>)> {
+        let mut exit = self.exit.letters.lock();
+        let wait = {
+            let mut door = self.entry.door.lock();
+            if !self.has_letters() {
+                return None;
+            }
+            door.lines.as_mut()?.receivers.pop_front()?
+        };
+        let letter = wait.claim(Cause::Answered).and_then(|_| self.take_in_hand(&mut exit));
+        Some((wait, letter))
+    }
+
+    /// Gives back who waits.
+    fn close(&self) -> Option<Box<Lines>> {
+        let mut door = self.entry.door.lock();
+        door.is_closed = true;
+        self.common.is_closed.store(true, Ordering::SeqCst);
+        self.common.senders_len.store(0, Ordering::Relaxed);
+        door.lines.take()
+    }
+}
+
+impl Exit {
+    /// Under its lock.
+    fn say_handled(&self) {
+        self.handled.store(self.taken.messages.load(Ordering::Relaxed), Ordering::Release);
+    }
+}
+
+impl Door {
+    fn receivers(&self) -> Receivers {
+        match &self.lines {
+            Some(lines) if !lines.receivers.is_empty() => Receivers::Some,
+            _ => Receivers::None,
+        }
+    }
+}
+
+impl Lines {
+    fn no_receiver_is_open(&self) -> bool {
+        self.receivers.iter().all(|wait| !wait.is_open())
     }
 }
 
@@ -662,25 +739,66 @@ mod tests {
         Letter::Tell(Tell { label, body: Bytes::from_static(body) })
     }
 
-    #[test]
-    fn room_counts_messages_and_bytes_in_one_word() {
-        let room = Room::new(2, 10);
-        assert_eq!(room.reserve(11), Err(NoRoom::TooLarge));
-        assert_eq!((room.reserve(6), room.reserve(5), room.reserve(4)), (Ok(()), Err(NoRoom::Full), Ok(())));
-        assert_eq!(room.reserve(0), Err(NoRoom::Full));
-        room.release(6);
-        assert_eq!(room.messages(), 1);
-        room.close();
-        assert_eq!(room.reserve(0), Err(NoRoom::Closed));
-        room.release(4);
-        assert_eq!(room.messages(), 0);
+    fn fills(mailbox: &Mailbox, size: usize) -> Result<(), NoRoom> {
+        mailbox.try_send(tell(vec![0; size].leak())).map_err(|(why, _)| why)
     }
 
     #[test]
-    fn limits_beyond_the_fields_saturate() {
-        let room = Room::new(u64::MAX, u64::MAX);
-        assert_eq!(room.reserve(1 << 40), Ok(()));
-        assert_eq!(room.messages(), 1);
+    fn room_is_bounded_by_messages_and_by_bytes() {
+        let mailbox = Mailbox::new(2, 10, false);
+        assert_eq!(fills(&mailbox, 11), Err(NoRoom::TooLarge));
+        assert_eq!([6, 5, 4].map(|size| fills(&mailbox, size)), [Ok(()), Err(NoRoom::Full), Ok(())]);
+        assert_eq!(fills(&mailbox, 0), Err(NoRoom::Full));
+        assert!(mailbox.take().is_some());
+        assert_eq!((mailbox.messages(), fills(&mailbox, 7), fills(&mailbox, 6)), (1, Err(NoRoom::Full), Ok(())));
+        mailbox.close();
+        assert_eq!(fills(&mailbox, 0), Err(NoRoom::Closed));
+        assert!(!mailbox.is_drained());
+        while mailbox.take_to_bury().is_some() {
+            assert!(!mailbox.is_drained(), "it is in hands");
+            assert!(mailbox.put_down());
+        }
+        assert!(mailbox.is_drained());
+    }
+
+    #[test]
+    fn the_largest_limits_are_no_limits() {
+        let mailbox = Mailbox::new(u64::MAX, u64::MAX, false);
+        assert_eq!([fills(&mailbox, 0), fills(&mailbox, 100)], [Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn one_that_is_closed_before_its_first_letter_makes_no_queues() {
+        let mailbox = Mailbox::new(1, 1, true);
+        assert_eq!((mailbox.is_closed(), mailbox.messages(), mailbox.taken()), (false, 0, 0));
+        mailbox.close();
+        assert!(mailbox.is_closed() && mailbox.is_drained() && mailbox.made().is_none());
+        assert_eq!(fills(&mailbox, 0), Err(NoRoom::Closed));
+        assert!(mailbox.receive(None).is_err());
+    }
+
+    #[test]
+    fn letters_come_out_as_they_were_put_in_and_leave_no_memory_behind() {
+        let mailbox = Mailbox::new(u64::MAX, u64::MAX, false);
+        let (mut put, mut taken) = (0_u64, 0_u64);
+        for burst in [1, 3, 1000, 2] {
+            for _ in 0..burst {
+                put += 1;
+                assert!(mailbox.try_send(tell(put.to_ne_bytes().to_vec().leak())).is_ok());
+            }
+            for _ in 0..burst - burst / 3 {
+                let Some(Letter::Tell(letter)) = mailbox.take() else { panic!("one was put in") };
+                taken += 1;
+                assert_eq!(*letter.body, taken.to_ne_bytes());
+            }
+        }
+        while mailbox.take().is_some() {
+            taken += 1;
+        }
+        assert_eq!((taken, mailbox.handled()), (put, put));
+        let queues = mailbox.made().unwrap();
+        let capacity = queues.exit.letters.lock().capacity() + queues.entry.door.lock().letters.capacity();
+        assert!(capacity <= 2 * LETTERS_KEPT, "{capacity}");
     }
 
     #[test]
@@ -691,12 +809,11 @@ mod tests {
         let parcel = Arc::new(Parcel::new(second, Wait::new()));
         assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
         assert!(parcel.wait.is_open());
-        let take = || mailbox.take().map(|letter| mailbox.release(letter.size()));
-        assert!(take().is_some());
+        assert!(mailbox.take().is_some());
         assert!(!parcel.wait.is_open());
         assert!(matches!(mailbox.try_send(tell(b"c")), Err((NoRoom::Full, _))), "the second has the room");
-        assert!(take().is_some());
-        assert!(take().is_none());
+        assert!(mailbox.take().is_some());
+        assert!(mailbox.take().is_none());
         assert!(mailbox.is_drained());
     }
 
@@ -712,8 +829,8 @@ mod tests {
         };
         let (gone, next) = (wait_for_room(), wait_for_room());
         assert!(gone.wait.end(Cause::Closed, Err(Error::Canceled)));
-        mailbox.take().map(|letter| mailbox.release(letter.size())).unwrap();
-        assert_eq!((next.wait.is_open(), mailbox.room.messages()), (false, 1));
+        assert!(mailbox.take().is_some());
+        assert_eq!((next.wait.is_open(), mailbox.messages()), (false, 1));
         assert!(matches!(mailbox.try_send(tell(&[0; 101])), Err((NoRoom::TooLarge, _))));
     }
 }

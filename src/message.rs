@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::resource::Resource;
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering};
-use crate::turn::{Cause, Pair, Phase, Wait};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::turn::{Cause, Phase, Wait};
 
 /// What lies in a mailbox.
 pub(crate) enum Letter {
@@ -26,8 +26,26 @@ pub(crate) struct Tell {
 pub(crate) struct Label {
     pub(crate) from: Arc<str>,
     pub(crate) kind: Arc<str>,
-    /// To be finished when the message is; `None` where a message is finished when accepted.
+    /// `None` where a message is finished when accepted.
     pub(crate) pair: Option<Arc<Pair>>,
+}
+
+/// What one peer has told another: the number of the newest message in the other's mailbox, 0 for none.
+///
+/// It is said under the lock of the mailbox's entry, so before the tell has returned and in the order of the numbers. A later call reads it
+/// and may go ahead once that message is handled: handlers come in the order of the numbers, so all that was told before is handled then,
+/// also with several threads that tell as one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Pair(AtomicU64);
+
+impl Pair {
+    pub(crate) fn tell(&self, number: u64) {
+        self.0.store(number, Ordering::Release);
+    }
+
+    pub(crate) fn told(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// A message whose sender waits, which is also where its answer goes.
@@ -135,14 +153,6 @@ impl Message {
                 let is_ours = ask.wait.step(Phase::Queued, Phase::Begun);
                 is_ours.then(|| Message { body: ask.take_body(), content: Content::Asked(Asked::new(&ask)) })
             }
-        }
-    }
-
-    /// Takes a handler's reference apart: into the label, and what may run a user's destructor or answer an ask.
-    pub(crate) fn close(self) -> (Option<Arc<Label>>, impl Sized) {
-        match self.content {
-            Content::Told(label) => (Some(label), (None, self.body)),
-            Content::Asked(asked) => (None, (Some(asked), self.body)),
         }
     }
 

@@ -12,12 +12,14 @@ use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::feed::Heard;
-use crate::mailbox::{IsClosed, NoRoom, Parcel, Waiting};
-use crate::message::{Ask, Label, Letter, Message, Tell};
+use crate::key::Key;
+use crate::mailbox::{IsClosed, NoRoom, Parcel, Receivers, Waiting};
+use crate::message::{Ask, Letter, Message, Tell};
 use crate::name;
 use crate::resource::Resource;
 use crate::start;
 use crate::sync::{Arc, Ordering};
+use crate::told::Sent;
 use crate::turn::{Cause, Phase, Wait};
 use crate::waits::{Interrupt, Why, give_up};
 
@@ -35,9 +37,7 @@ impl Interrupt for Sending {
             Phase::Queued => Error::TimedOut,
             Phase::Begun => Error::OutcomeUnknown { peer: peer() },
         };
-        let unsent = give_up(self.message.wait(), why, late, |phase| self.leave(phase));
-        bury_late(&self.to);
-        unsent
+        give_up(self.message.wait(), why, late, |phase| self.leave(phase))
     }
 }
 
@@ -84,29 +84,31 @@ impl Underway for Sending {
 /// Sends a message; waits for room if there is none.
 pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, form: Form) -> Result<Begun> {
     caller.check_acting()?;
-    let target = match caller.system.find(to) {
-        Ok(target) => target,
-        Err(error) => return name::check_kind(kind).and(Err(error)),
-    };
-    let label = if target.hears.messages {
-        let label = caller.told.label(&caller.name, target.id, kind, name::check_kind)?;
-        start::ensure(&target)?;
-        label
-    } else {
-        name::check_kind(kind)?;
-        // A message is finished when accepted, so there is nothing to count.
-        Arc::new(Label { from: Arc::clone(&caller.name), kind: kind.into(), pair: None })
-    };
-    let tell = Tell { label, body };
-    let size = tell.body.len();
-    let tell = match target.mailbox.try_send(Letter::Tell(tell)) {
-        Ok(()) => {
-            bury_late(&target);
+    let size = body.len();
+    let (target, why, tell) = match caller.told.send(Key::new(to), kind, body) {
+        Sent::Yes => return Ok(Begun::Done(None)),
+        Sent::WithReceivers(target) => {
+            target.mailbox.has_put(Receivers::Some);
             return Ok(Begun::Done(None));
         }
-        Err((NoRoom::Full, Letter::Tell(tell))) if !form.deadline().is_now() => tell,
-        Err((why, _)) => return Err(no_room(caller, &target, &why, size)),
+        Sent::NoRoom(target, why, tell) => (target, why, tell),
+        Sent::Unknown(body) => {
+            name::check_kind(kind)?;
+            let target = caller.system.find(to)?;
+            if target.hears.messages {
+                start::ensure(&target)?;
+            }
+            let tell = Tell { label: caller.told.label(&caller.name, &target, kind), body };
+            match target.mailbox.try_send(Letter::Tell(tell)) {
+                Ok(()) => return Ok(Begun::Done(None)),
+                Err((why, Letter::Tell(tell))) => (target, why, tell),
+                Err((_, Letter::Ask(_))) => unreachable!("it gives back what it got"),
+            }
+        }
     };
+    if why != NoRoom::Full || form.deadline().is_now() {
+        return Err(no_room(caller, &target, &why, size));
+    }
     let parcel = Arc::new(Parcel::new(tell, form.wait(&caller.system)?));
     let message = Waiting::Tell(Arc::clone(&parcel));
     if !target.mailbox.wait_for_room(message.clone()) {
@@ -119,7 +121,6 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
         target.mailbox.leave_line(&message);
         return Err(ring);
     }
-    bury_late(&target);
     wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut After::new())
 }
 
@@ -164,7 +165,6 @@ pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, for
             return Err(no_room(caller, &target, &why, size));
         }
     }
-    bury_late(&target);
     wait_out(caller, Arc::new(Sending { to: target, message }), form, &mut After::new())
 }
 
@@ -205,12 +205,13 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
                 result?
             }
         };
-        let (ask, size) = (letter.ask(), letter.size());
-        // An ask that was given up is a dead letter; the next one may be there. Its room is released after that: so the peer does not
-        // end before it is recorded.
+        let ask = letter.ask();
+        // An ask that was given up is a dead letter; the next one may be there. The peer does not end before it is recorded.
         let opened = open(peer, letter, &mut after);
-        peer.mailbox.release(size);
-        bury_late(peer);
+        if peer.mailbox.put_down() {
+            // If it has no thread, whoever has had the last letter comes to its end.
+            (peer.system.above.end)(peer);
+        }
         if let Some(message) = opened {
             if let Some(ask) = ask {
                 keep(peer, ask);
@@ -263,37 +264,21 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<M
     }
 }
 
-/// After a letter may have been pushed: if the peer has closed, whoever did that may have looked before it lay there, and
-/// the peer's own thread may be long in a handler.
-pub(crate) fn bury_late(to: &Arc<PeerCore>) {
-    if to.mailbox.is_closed() {
-        bury_all(to, &mut After::new());
-        // If it has no thread, whoever has had the last letter comes to its end.
-        (to.system.above.end)(to);
-    }
-}
-
-/// Buries the letters that are in the mailbox. The room of each is freed after that: the peer's end waits for it.
+/// Buries the letters that are in a closed mailbox; the peer's end waits for that.
 pub(crate) fn bury_all(to: &PeerCore, after: &mut After) {
     while let Some(letter) = to.mailbox.take_to_bury() {
-        let size = letter.size();
         bury(to, letter, after);
-        to.mailbox.release(size);
+        to.mailbox.put_down();
     }
 }
 
-/// What becomes of a letter that is still in a mailbox when its peer closes. The caller releases its room afterwards, so
-/// that the peer does not end before this is done.
+/// What becomes of a letter that is still in a mailbox when its peer closes.
 pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
     match letter {
         Letter::Tell(tell) => {
             let Tell { label, body } = tell;
             let letter = dead_letter(to, &label.from, &label.kind, body.len(), to.peer_closed());
             to.system.feed.lock().bury(&mut after.heard, letter);
-            if let Some(pair) = &label.pair {
-                pair.finish();
-                after.go_on(to.desk.finished());
-            }
             after.release_body(body);
         }
         Letter::Ask(ask) => {

@@ -1,7 +1,7 @@
 //! The primitives that the rest of the crate stands on, by one name each, so that a model checker can put its own here.
 //!
 //! `--cfg shuttle` and `--cfg loom` put in those of the two checkers, for the models in `src/model/`; see ARCHITECTURE. Nobody
-//! else in the crate names a lock, an atomic, a thread, a clock or a queue; what has no other thread in it (`Arc`, `OnceLock`) is
+//! else in the crate names a lock, an atomic, a thread or a clock; what has no other thread in it (`Arc`, `OnceLock`) is
 //! std's for all three.
 
 #[cfg(any(shuttle, loom))]
@@ -91,19 +91,6 @@ pub(crate) fn random_seed() -> u64 {
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) fn available_parallelism() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-}
-
-/// Between a SeqCst change of one word and a SeqCst load of another, where another thread does the same the other way round. By
-/// the total order of such accesses one of the two sees what the other has changed; loom knows that order of fences
-/// alone, so for it this is one.
-#[cfg(not(any(shuttle, loom)))]
-#[inline(always)]
-pub(crate) fn change_before_load() {}
-
-/// An unbounded queue of many producers and several consumers.
-#[cfg(not(any(shuttle, loom)))]
-pub(crate) mod queue {
-    pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
 }
 
 #[cfg(all(feature = "capi", not(loom)))]

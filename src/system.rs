@@ -547,14 +547,14 @@ impl SystemOptions {
         self
     }
 
-    /// The most messages in each mailbox, at least 1; more than 4,194,303 count as that many.
+    /// The most messages in each mailbox, at least 1.
     #[must_use]
     pub fn mailbox_messages_max(mut self, messages: u64) -> Self {
         self.mailbox_messages_max = Some(messages);
         self
     }
 
-    /// The most bytes of messages in each mailbox, at least 1; more than 2 TiB count as that much.
+    /// The most bytes of messages in each mailbox, at least 1.
     #[must_use]
     pub fn mailbox_bytes_max(mut self, bytes: u64) -> Self {
         self.mailbox_bytes_max = Some(bytes);

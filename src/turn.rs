@@ -1,6 +1,6 @@
 //! The turn protocol: who may run, or act on a shelf, for a peer now; and how a call that waits is ended exactly once.
 //!
-//! This module owns three small machines and knows nothing of peers, shelves or messages. What uses them is `call.rs`
+//! This module owns two small machines and knows nothing of peers, shelves or messages. What uses them is `call.rs`
 //! (callers) and `worker.rs` (the peer's own thread). All its primitives come from `crate::sync`.
 //!
 //! # [`Turn`]: one per peer
@@ -23,13 +23,6 @@
 //!
 //! `close` refuses work from then on and gives back what is in line, under the lock of the line: what came before is given
 //! back, what comes after is refused. The owner may still take the turn, for the last handlers.
-//!
-//! # [`Pair`]: one per (sender, receiver) that has told something
-//!
-//! `told` is raised after room is reserved and before the push, which then cannot fail; `finished` after the handler's last
-//! effect. A later call reads `told` and may go ahead once `finished` has reached it. It is correct with several threads
-//! telling as one peer: a tell that returned before the read is counted in it, and one counted after the read was pushed
-//! after it, so the queue's order makes the first `told` finished ones exactly those that had to be.
 //!
 //! # [`Wait`]: one per call that waits, and per thread that waits for one
 //!
@@ -65,8 +58,7 @@ use crate::readiness::Readiness;
 use crate::ring::{self, Links, Place};
 use crate::spin::{self, Habit, Way};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, OnceLock, Ordering, Thread, current_thread, park,
-    park_timeout,
+    Arc, AtomicBool, AtomicU8, AtomicU32, Mutex, OnceLock, Ordering, Thread, current_thread, park, park_timeout,
 };
 
 const FREE: u8 = 0;
@@ -256,35 +248,6 @@ impl<W> Turn<W> {
         }
         line.entries = kept;
         works
-    }
-}
-
-/// How many messages one peer has told another, and how many of these are finished.
-#[derive(Debug, Default)]
-pub(crate) struct Pair {
-    told: AtomicU64,
-    finished: AtomicU64,
-}
-
-impl Pair {
-    /// One more is about to be pushed; nothing after this can keep it from being.
-    pub(crate) fn tell(&self) {
-        self.told.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// One more has had its last effect. The caller issues a fence and looks for who waits for it.
-    pub(crate) fn finish(&self) {
-        self.finished.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// The count to wait for, if what has been told is not all finished.
-    pub(crate) fn unfinished(&self) -> Option<u64> {
-        let told = self.told.load(Ordering::SeqCst);
-        (!self.has_finished(told)).then_some(told)
-    }
-
-    pub(crate) fn has_finished(&self, told: u64) -> bool {
-        self.finished.load(Ordering::SeqCst) >= told
     }
 }
 

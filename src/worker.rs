@@ -1,10 +1,10 @@
 //! The thread behind a peer: runs its handlers, in turn, and carries out its end.
 //!
-//! One round: it takes the next operation or message, takes its turn, runs on_received for all that has come onto the shelf,
-//! then the handler of what it took, and frees the turn, doing what callers left in line. As long as there is nothing to do but the next
-//! message, it keeps its turn for that, too, and whoever wants the turn meanwhile gets it as soon as the handler returns. The notes come after the taking,
-//! so that a resource that a peer offered is told before a message that it sent later. An operation is due when as many
-//! letters have been taken as had come before it; a note waits for none, since all notes are told in each round. What is taken and
+//! One round: it takes the next operation or finds that there is a message, takes its turn, runs on_received for all that has come onto the
+//! shelf, then the handler, and frees the turn, doing what callers left in line. As long as there is nothing to do but the next
+//! message, it keeps its turn for that, too, and whoever wants the turn meanwhile gets it as soon as the handler returns. The notes are looked at after
+//! the message, so that a resource that a peer offered is told before a message that it sent later. An operation is due when as many
+//! letters have been taken as had come before it; a note waits for none, since all notes are told in each round. What is
 //! not begun lies where the one who closes finds it, so that nobody waits for it longer than that.
 
 use crate::call::{After, Seen, commit_seen, conclude, free_turn, perform, take_turn};
@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::key::Key;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
-use crate::post::{bury, bury_all, bury_late, end_kept, keep, open};
+use crate::post::{bury, bury_all, end_kept, keep, open};
 use crate::shutdown;
 use crate::sync::{Arc, Ordering};
 use crate::unwind::{caught, drop_user_data};
@@ -58,7 +58,7 @@ struct Worker {
 
 enum Work {
     Operation(Arc<Operation>),
-    Letter(Letter),
+    Letters,
 }
 
 impl Worker {
@@ -81,7 +81,7 @@ impl Worker {
                 core.desk.put_down().into_iter().for_each(|operation| after.release_call(operation));
                 after.release_call(operation);
             }
-            Some(Work::Letter(letter)) => worker.handle_all(letter, notes, after),
+            Some(Work::Letters) => worker.handle_all(notes, after),
             None => worker.tell_notes(notes, after),
         });
         // A turn that was handed on waits for no destructor of what this round has replaced.
@@ -92,34 +92,28 @@ impl Worker {
 
     /// Handles a letter after the notes that came before it; then, in the same turn, those that follow, as long as there is
     /// nothing else to do and nobody wants the turn. With the turn held no note comes, but while a handler waits in a call.
-    fn handle_all(&mut self, letter: Letter, notes: usize, after: &mut After) {
-        self.handle_first(letter, notes, after);
-        while self.keeps_turn(after)
-            && let Some(letter) = self.core.mailbox.take()
-        {
+    fn handle_all(&mut self, notes: usize, after: &mut After) {
+        self.tell_notes(notes, after);
+        let mut next = self.core.mailbox.take();
+        while let Some(letter) = next {
             self.handle(letter, after);
+            if self.keeps_turn(after) {
+                next = self.core.mailbox.take();
+            } else {
+                next = None;
+                self.core.mailbox.finish();
+            }
+            after.go_on(self.core.desk.handled(self.core.mailbox.handled()));
+            if next.is_some() {
+                after.settle();
+            }
         }
     }
 
     fn keeps_turn(&self, after: &After) -> bool {
         let core = &self.core;
-        let has_else = core.desk.has_work() || core.turn.is_wanted() || core.system.quiet.is_watched();
-        after.is_empty() && !has_else && core.life.stage() == Stage::Open
-    }
-
-    fn handle_first(&mut self, letter: Letter, notes: usize, after: &mut After) {
-        if notes == 0 {
-            return self.handle(letter, after);
-        }
-        let core = Arc::clone(&self.core);
-        core.mailbox.put_aside(letter);
-        if core.life.stage() != Stage::Open {
-            // Whoever closes may have looked before it lay there.
-            bury_all(&core, after);
-            after.settle();
-        }
-        self.tell_notes(notes, after);
-        core.mailbox.take_aside().into_iter().for_each(|letter| self.handle(letter, after));
+        let has_else = core.desk.has_work() || core.desk.is_awaited() || core.turn.is_wanted();
+        after.is_empty() && !has_else && !core.system.quiet.is_watched() && core.life.stage() == Stage::Open
     }
 
     fn rest(&self) {
@@ -142,7 +136,7 @@ impl Worker {
         if let Some(operation) = self.core.desk.take_operation(is_due) {
             return Some(Work::Operation(operation));
         }
-        if mailbox.is_inbox() { None } else { mailbox.take().map(Work::Letter) }
+        (!mailbox.is_inbox() && mailbox.has_letters()).then_some(Work::Letters)
     }
 
     fn in_turn(&mut self, after: &mut After, run: impl FnOnce(&mut Worker, &mut After)) {
@@ -172,15 +166,11 @@ impl Worker {
     }
 
     fn handle(&mut self, letter: Letter, after: &mut After) {
-        let size = letter.size();
         if self.core.life.stage() != Stage::Open {
-            bury(&self.core, letter, after);
-            return self.core.mailbox.release(size);
+            return bury(&self.core, letter, after);
         }
         let ask = letter.ask();
         let opened = open(&self.core, letter, after);
-        self.core.mailbox.release(size);
-        bury_late(&self.core);
         let (Some(message), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
             return;
         };
@@ -202,18 +192,13 @@ impl Worker {
         // Who is to be told of a failure does not wait for a destructor.
         after.settle();
         // An ask that is neither answered nor kept is answered by this.
-        let (label, dying) = message.close();
-        drop_user_data(dying);
+        drop_user_data(message);
         if let Some(ask) = ask {
             // One that was kept waits on, but not for a handler of this peer.
             ask.wait.unlink();
             if ask.wait.is_open() {
                 keep(&self.core, ask);
             }
-        }
-        if let Some(pair) = label.as_ref().and_then(|label| label.pair.as_ref()) {
-            pair.finish();
-            after.go_on(self.core.desk.finished());
         }
     }
 
@@ -359,6 +344,7 @@ fn leave(core: &Arc<PeerCore>, handlers: Handlers) {
         core.life.step(Stage::Closing, Stage::Ended);
     }
     drop(after);
+    core.told.close();
     shutdown::left(core);
 }
 

@@ -38,9 +38,9 @@ pub struct potluck_system_options_t {
     pub struct_size: usize,
     /// The most peers at a time; 0: no limit.
     pub peers_max: u64,
-    /// The most messages in each mailbox; 0: 1024. More than 4194303 count as that many.
+    /// The most messages in each mailbox; 0: 1024.
     pub mailbox_messages_max: u64,
-    /// The most bytes of messages in each mailbox; 0: 64 MiB. More than 2 TiB count as that much.
+    /// The most bytes of messages in each mailbox; 0: 64 MiB.
     pub mailbox_bytes_max: u64,
     /// The most bytes on each shelf; 0: no limit.
     pub shelf_bytes_max: u64,

@@ -1,5 +1,5 @@
-//! The places where one thread registers and looks again while another changes and looks who waits, under loom: the fence on each side,
-//! and the orderings of the words. Each model is as small as it can be; loom tries all that the memory model allows
+//! The places where one thread registers and looks again while another changes and looks who waits, under loom: the lock on both sides or
+//! the fence on each, and the orderings of the words. Each model is as small as it can be; loom tries all that the memory model allows
 //! (at most `LOOM_MAX_PREEMPTIONS` preemptions, if that is set).
 
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::desk::{Desk, Waits};
 use crate::ending::Look;
 use crate::error::Error;
 use crate::mailbox::{Mailbox, Parcel, Waiting};
-use crate::message::{Label, Letter, Tell};
+use crate::message::{Label, Letter, Pair, Tell};
 use crate::spin;
 use crate::start::Start;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, JoinHandle, Ordering, ThreadBuilder, current_thread, set_cores};
 use crate::timer::Timer;
-use crate::turn::{Cause, Entered, Pair, Turn, Wait};
+use crate::turn::{Cause, Entered, Turn, Wait};
 use crate::waits::Interrupt;
 
 fn start<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
@@ -32,48 +32,73 @@ fn tell() -> Letter {
     Letter::Tell(Tell { label, body: Bytes::new() })
 }
 
+/// A mailbox with one letter, which the peer's own thread has taken.
+fn with_one_taken() -> Arc<Mailbox> {
+    let mailbox = Arc::new(Mailbox::new(1, 1, false));
+    assert!(mailbox.try_send(tell()).is_ok());
+    assert!(mailbox.take().is_some());
+    mailbox
+}
+
 #[test]
-fn a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them() {
+fn a_call_that_awaits_its_tells_is_found_by_whoever_handles_them() {
     loom::model(|| {
-        let (desk, pair) = (Arc::new(Desk::<Arc<Wait<()>>>::default()), Arc::new(Pair::default()));
-        pair.tell();
-        let finisher = start({
-            let (desk, pair) = (Arc::clone(&desk), Arc::clone(&pair));
+        let (desk, mailbox) = (Arc::new(Desk::<Arc<Wait<()>>>::default()), with_one_taken());
+        let handler = start({
+            let (desk, mailbox) = (Arc::clone(&desk), Arc::clone(&mailbox));
             move || {
-                pair.finish();
-                for call in desk.finished() {
+                mailbox.finish();
+                for call in desk.handled(mailbox.handled()) {
                     call.end(Cause::Answered, Ok(()));
                 }
             }
         });
-        if let Some(told) = pair.unfinished() {
+        if mailbox.handled() < 1 {
             let wait = Arc::new(Wait::new());
-            match desk.await_finish(Arc::clone(&pair), told, Arc::clone(&wait)) {
+            match desk.await_handled(1, Arc::clone(&wait), || mailbox.has_handled_now(1)) {
                 Waits::Yes => wait_out(&wait),
                 Waits::Over(_) => {}
                 Waits::Closed(_) => unreachable!(),
             }
         }
-        finisher.join().unwrap();
+        handler.join().unwrap();
     });
 }
 
 #[test]
-fn what_a_handler_did_is_seen_by_whoever_finds_its_message_finished() {
+fn what_a_handler_did_is_seen_by_whoever_finds_its_message_handled() {
     loom::model(|| {
-        let (pair, effect) = (Arc::new(Pair::default()), Arc::new(AtomicUsize::new(0)));
-        pair.tell();
+        let (mailbox, effect) = (with_one_taken(), Arc::new(AtomicUsize::new(0)));
         let handler = start({
-            let (pair, effect) = (Arc::clone(&pair), Arc::clone(&effect));
+            let (mailbox, effect) = (Arc::clone(&mailbox), Arc::clone(&effect));
             move || {
                 effect.store(1, Ordering::Relaxed);
-                pair.finish();
+                assert!(mailbox.take().is_none());
             }
         });
-        if pair.unfinished().is_none() {
+        if mailbox.handled() == 1 {
             assert_eq!(effect.load(Ordering::Relaxed), 1);
         }
         handler.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_peer_has_told_is_known_before_the_tell_returns() {
+    loom::model(|| {
+        let (mailbox, pair) = (Arc::new(Mailbox::new(2, 2, false)), Arc::new(Pair::default()));
+        let tell = |pair: &Arc<Pair>| {
+            let label = Arc::new(Label { from: "ada".into(), kind: "k".into(), pair: Some(Arc::clone(pair)) });
+            Letter::Tell(Tell { label, body: Bytes::new() })
+        };
+        let other = start({
+            let (mailbox, letter) = (Arc::clone(&mailbox), tell(&pair));
+            move || assert!(mailbox.try_send(letter).is_ok())
+        });
+        assert!(mailbox.try_send(tell(&pair)).is_ok());
+        assert!(pair.told() >= 1);
+        other.join().unwrap();
+        assert_eq!((pair.told(), mailbox.newest()), (2, 2));
     });
 }
 
@@ -110,16 +135,31 @@ fn a_peer_that_goes_to_sleep_sees_what_came_or_is_rung() {
 }
 
 #[test]
+fn a_letter_that_is_put_in_is_seen_by_a_peer_that_goes_to_sleep_or_rings_it() {
+    on_one_core_and_on_two(|| {
+        let mailbox = Arc::new(Mailbox::new(1, 1, false));
+        mailbox.bell().own(current_thread());
+        let sender = start({
+            let mailbox = Arc::clone(&mailbox);
+            move || assert!(mailbox.try_send(tell()).is_ok())
+        });
+        while !mailbox.has_letters() {
+            mailbox.bell().sleep(Deadline::Never, || !mailbox.is_empty(), || false);
+        }
+        assert!(mailbox.take().is_some());
+        sender.join().unwrap();
+        assert!(spin::no_permit_is_out());
+    });
+}
+
+#[test]
 fn who_waits_for_room_is_found_by_whoever_frees_it() {
     on_one_core_and_on_two(|| {
         let mailbox = Arc::new(Mailbox::new(1, 1, false));
         assert!(mailbox.try_send(tell()).is_ok());
         let taker = start({
             let mailbox = Arc::clone(&mailbox);
-            move || {
-                let letter = mailbox.take().unwrap();
-                mailbox.release(letter.size());
-            }
+            move || assert!(mailbox.take().is_some())
         });
         match mailbox.try_send(tell()) {
             Ok(()) => {}
@@ -276,14 +316,11 @@ fn an_end_without_a_thread_waits_for_the_last_letter_and_comes_once() {
     loom::model(|| {
         let (mailbox, start_of) = (Arc::new(Mailbox::new(1, 1, true)), Arc::new(Start::new(None)));
         assert!(mailbox.try_send(tell()).is_ok());
-        let letter = mailbox.take().unwrap();
+        assert!(mailbox.receive(None).is_ok_and(|letter| letter.is_some()));
         let end = |mailbox: &Mailbox, start_of: &Start| start_of.is_without() && mailbox.is_drained() && start_of.end();
         let receiver = start({
             let (mailbox, start_of) = (Arc::clone(&mailbox), Arc::clone(&start_of));
-            move || {
-                mailbox.release(letter.size());
-                end(&mailbox, &start_of)
-            }
+            move || mailbox.put_down() && end(&mailbox, &start_of)
         });
         mailbox.close();
         start_of.go_without();

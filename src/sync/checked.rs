@@ -120,11 +120,6 @@ pub(crate) fn park_timeout(_timeout: Duration) {
     checker::thread::yield_now();
 }
 
-/// In place of the total order of all SeqCst accesses.
-pub(crate) fn change_before_load() {
-    fence(Ordering::SeqCst);
-}
-
 /// With two, one thread at a time may look before it parks, and so at random. For loom that is far too much to try in every model: those
 /// that are about it ask for it.
 pub(crate) fn available_parallelism() -> usize {
@@ -177,41 +172,6 @@ pub(crate) fn random_seed() -> u64 {
 #[cfg(loom)]
 pub(crate) fn random_seed() -> u64 {
     0
-}
-
-/// An unbounded queue of many producers and several consumers.
-pub(crate) mod queue {
-    use std::collections::VecDeque;
-    use std::sync::Arc;
-
-    use super::Mutex;
-
-    pub(crate) struct Sender<T>(Arc<Mutex<VecDeque<T>>>);
-
-    pub(crate) struct Receiver<T>(Arc<Mutex<VecDeque<T>>>);
-
-    pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
-        let queue = Arc::new(Mutex::new(VecDeque::new()));
-        (Sender(Arc::clone(&queue)), Receiver(queue))
-    }
-
-    impl<T> Sender<T> {
-        /// Cannot fail: whoever has this end has the other one.
-        pub(crate) fn send(&self, item: T) -> Result<(), T> {
-            self.0.lock().push_back(item);
-            Ok(())
-        }
-    }
-
-    impl<T> Receiver<T> {
-        pub(crate) fn try_recv(&self) -> Result<T, ()> {
-            self.0.lock().pop_front().ok_or(())
-        }
-
-        pub(crate) fn is_empty(&self) -> bool {
-            self.0.lock().is_empty()
-        }
-    }
 }
 
 /// A value of one execution, made when it is first used: a checker runs many in one process.

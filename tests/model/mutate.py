@@ -130,23 +130,10 @@ MUTATIONS = [
     # Rules that were tried when the protocol was made, and found wrong.
     Mutation(
         "done_when_taken",
-        "a message counts as done when it is taken from the queue",
+        "a message counts as handled when it is taken",
         "shuttle",
         "what_a_peer_sends_takes_effect_in_the_order_sent",
-        [
-            (
-                "src/worker.rs",
-                "        self.core.doing.handles_message(&message);\n",
-                "        self.core.doing.handles_message(&message);\n"
-                "        if let Some(pair) = message.label().and_then(|label| label.pair.as_ref()) {\n            pair.finish();\n"
-                "            after.go_on(self.core.desk.finished());\n            after.settle();\n        }\n",
-            ),
-            (
-                "src/worker.rs",
-                "            pair.finish();\n            after.go_on(self.core.desk.finished());\n        }\n    }",
-                "            let _ = pair;\n        }\n    }",
-            ),
-        ],
+        [("src/mailbox.rs", "            queues.exit.say_handled();\n            queues.take_out(&mut exit)\n", "            let letter = queues.take_out(&mut exit);\n            queues.exit.say_handled();\n            letter\n")],
     ),
     Mutation(
         "nothing_queued",
@@ -156,27 +143,17 @@ MUTATIONS = [
         [
             (
                 "src/call.rs",
-                "let must_wait = verb.needs(target.hears) || caller.told.unfinished(target.id).is_some();",
-                "let must_wait = verb.needs(target.hears) || !target.mailbox.is_drained();",
+                "let must_wait = verb.needs(target.hears) || caller.told.unfinished(target).is_some();",
+                "let must_wait = verb.needs(target.hears) || target.mailbox.messages() > 0;",
             ),
         ],
     ),
     Mutation(
         "ticket_per_peer",
-        "a ticket per receiver, drawn before the push, and the highest handled: two producers push out of order",
+        "a ticket per receiver, drawn before the lock under which letters are put in: two producers put them in out of order",
         "shuttle",
         "two_threads_that_tell_as_one_peer_are_both_waited_for",
-        [
-            ("src/message.rs", "    pub(crate) label: Arc<Label>,\n    pub(crate) body: Bytes,\n}", "    pub(crate) label: Arc<Label>,\n    pub(crate) body: Bytes,\n    pub(crate) ticket: std::sync::atomic::AtomicU64,\n}"),
-            ("src/message.rs", "Letter::Tell(Tell { label, body }) => Some(Message { content: Content::Told(label), body }),", "Letter::Tell(Tell { label, body, ticket }) => {\n                if let Some(pair) = &label.pair {\n                    pair.begin(ticket.into_inner());\n                }\n                Some(Message { content: Content::Told(label), body })\n            }"),
-            ("src/mailbox.rs", "Tell { label, body: Bytes::from_static(body) })", "Tell { label, body: Bytes::from_static(body), ticket: Default::default() })"),
-            ("src/post.rs", "let Tell { label, body } = tell;", "let Tell { label, body, .. } = tell;"),
-            ("src/post.rs", "let tell = Tell { label, body };", "let tell = Tell { label, body, ticket: Default::default() };"),
-            ("src/mailbox.rs", "                    pair.tell();\n", "                    tell.ticket.store(pair.tell(), Ordering::SeqCst);\n"),
-            ("src/turn.rs", "    told: AtomicU64,\n    finished: AtomicU64,\n", "    told: AtomicU64,\n    finished: AtomicU64,\n    begun: AtomicU64,\n"),
-            ("src/turn.rs", "    pub(crate) fn tell(&self) {\n        self.told.fetch_add(1, Ordering::SeqCst);\n    }", "    pub(crate) fn tell(&self) -> u64 {\n        self.told.fetch_add(1, Ordering::SeqCst) + 1\n    }\n\n    pub(crate) fn begin(&self, ticket: u64) {\n        self.begun.store(ticket, Ordering::SeqCst);\n    }"),
-            ("src/turn.rs", "        self.finished.fetch_add(1, Ordering::SeqCst);", "        self.finished.fetch_max(self.begun.load(Ordering::SeqCst), Ordering::SeqCst);"),
-        ],
+        [("src/mailbox.rs", "            pair.tell(number);\n", "            let _ = (pair, number);\n"), ("src/mailbox.rs", "        let mut door = queues.entry.door.lock();\n        if let Err(why) = queues.check(", "        let ticket = queues.entry.put.messages() + 1;\n        let mut door = queues.entry.door.lock();\n        if let Letter::Tell(tell) = &letter\n            && let Some(pair) = &tell.label.pair\n        {\n            pair.tell(ticket);\n        }\n        if let Err(why) = queues.check(")],
     ),
     Mutation(
         "read_then_put",
@@ -199,28 +176,49 @@ MUTATIONS = [
         "who waits for its tells registers and does not look again",
         "shuttle",
         "two_threads_that_tell_as_one_peer_are_both_waited_for",
-        [("src/desk.rs", "        if pair.has_finished(told) {\n            self.awaiting_len", "        if false {\n            self.awaiting_len")],
+        [("src/desk.rs", "        if is_handled() {\n", "        if false && is_handled() {\n")],
+    ),
+    Mutation(
+        "await_unseen",
+        "who waits for its tells looks again under no lock of whoever handles them",
+        "loom",
+        "a_call_that_awaits_its_tells_is_found_by_whoever_handles_them",
+        [("src/mailbox.rs", "        let _exit = self.made().map(|queues| queues.exit.letters.lock());\n        self.handled() >= number", "        self.handled() >= number")],
     ),
     Mutation(
         "wait_for_room_without_looking_again",
         "who waits for room gets in line and does not look again",
         "shuttle",
         "a_full_mailbox_lets_in_everybody_who_waits",
-        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        self.serve();\n        true", "        fence(Ordering::SeqCst);\n        true")],
+        [("src/mailbox.rs", "        self.serve_senders(queues);\n        true", "        true")],
+    ),
+    Mutation(
+        "wait_for_room_unseen",
+        "who waits for room gets in line under no lock of whoever takes letters",
+        "loom",
+        "who_waits_for_room_is_found_by_whoever_frees_it",
+        [("src/mailbox.rs", "            let _exit = queues.exit.letters.lock();\n            let mut door", "            let mut door")],
     ),
     Mutation(
         "sleep_without_looking_again",
         "the peer's thread goes to sleep without looking again",
         "shuttle",
         "what_a_peer_sends_takes_effect_in_the_order_sent",
-        [("src/mailbox.rs", "        if has_work() || state != ASLEEP &&", "        let _ = has_work;\n        if state != ASLEEP &&")],
+        [("src/bell.rs", "        if has_work() || state != ASLEEP &&", "        let _ = has_work;\n        if state != ASLEEP &&")],
     ),
     Mutation(
         "receive_without_looking_again",
-        "who waits for a message gets in line and does not look again",
+        "who waits for a message looks before the lock under which messages are put in, and not again",
         "loom",
         "who_waits_for_a_message_is_found_by_whoever_sends_it",
-        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        self.serve();\n        Ok(None)", "        fence(Ordering::SeqCst);\n        Ok(None)")],
+        [("src/mailbox.rs", "            let mut door = queues.entry.door.lock();\n            if door.is_closed {\n                return Err(IsClosed);", "            let has_letters = queues.has_letters();\n            let mut door = queues.entry.door.lock();\n            if door.is_closed {\n                return Err(IsClosed);"), ("src/mailbox.rs", "            if queues.has_letters() && door.lines", "            if has_letters && door.lines")],
+    ),
+    Mutation(
+        "sleep_unseen",
+        "the peer's thread looks for letters under no lock of whoever puts them in",
+        "loom",
+        "a_letter_that_is_put_in_is_seen_by_a_peer_that_goes_to_sleep_or_rings_it",
+        [("src/mailbox.rs", "        let _door = queues.entry.door.lock();\n        !queues", "        !queues")],
     ),
     # The turn.
     Mutation(
@@ -265,20 +263,14 @@ MUTATIONS = [
         "a tell is counted before there is room for it",
         "shuttle",
         "a_tell_that_finds_no_room_is_waited_for_by_nobody",
-        [
-            ("src/mailbox.rs", "                    pair.tell();\n", "                    let _ = pair;\n"),
-            ("src/post.rs", "    let tell = Tell {", "    if let Some(pair) = &pair {\n        pair.tell();\n    }\n    let tell = Tell {"),
-        ],
+        [("src/mailbox.rs", "        let mut door = queues.entry.door.lock();\n        if let Err(why) = queues.check(", "        let mut door = queues.entry.door.lock();\n        if let Letter::Tell(tell) = &letter\n            && let Some(pair) = &tell.label.pair\n        {\n            pair.tell(queues.entry.put.messages() + 1);\n        }\n        if let Err(why) = queues.check(")],
     ),
     Mutation(
         "count_after_push",
-        "a tell is counted after it was pushed",
+        "a tell is counted after it was put in",
         "shuttle",
         "two_threads_that_tell_as_one_peer_are_both_waited_for",
-        [
-            ("src/mailbox.rs", "        match &letter {\n            Letter::Tell(tell) => {\n                if let Some(pair) = &tell.label.pair {\n                    pair.tell();\n                }\n            }", "        let late = match &letter {\n            Letter::Tell(tell) => tell.label.pair.clone(),\n            Letter::Ask(_) => None,\n        };\n        match &letter {\n            Letter::Tell(_) => {}"),
-            ("src/mailbox.rs", "        // Also at an inbox: its", "        if let Some(pair) = late {\n            pair.tell();\n        }\n        // Also at an inbox: its"),
-        ],
+        [("src/mailbox.rs", "            pair.tell(number);\n", "            let _ = (pair, number);\n"), ("src/mailbox.rs", "        queues.put(&mut door, letter);\n        Ok(door.receivers())", "        let pair = match &letter {\n            Letter::Tell(tell) => tell.label.pair.clone(),\n            Letter::Ask(_) => None,\n        };\n        queues.put(&mut door, letter);\n        let (number, receivers) = (queues.entry.put.messages(), door.receivers());\n        drop(door);\n        if let Some(pair) = pair {\n            pair.tell(number);\n        }\n        Ok(receivers)")],
     ),
     Mutation(
         "begin_without_claim",
@@ -306,7 +298,7 @@ MUTATIONS = [
         "on_received is told after the message that was sent later",
         "shuttle",
         "what_a_peer_sends_takes_effect_in_the_order_sent",
-        [("src/worker.rs", "        self.tell_notes(notes, after);\n        core.mailbox.take_aside().into_iter().for_each(|letter| self.handle(letter, after));", "        core.mailbox.take_aside().into_iter().for_each(|letter| self.handle(letter, after));\n        self.tell_notes(notes, after);")],
+        [("src/worker.rs", "        self.tell_notes(notes, after);\n        let mut next = self.core.mailbox.take();\n", "        let mut next = self.core.mailbox.take();\n        next.take().into_iter().for_each(|letter| self.handle(letter, after));\n        self.tell_notes(notes, after);\n")],
     ),
     # Several messages in one turn.
     Mutation(
@@ -321,7 +313,7 @@ MUTATIONS = [
         "the peer's thread keeps its turn for the next message though somebody waits for it",
         "shuttle",
         "who_waits_for_a_turn_gets_it_though_messages_never_end",
-        [("src/worker.rs", "core.desk.has_work() || core.turn.is_wanted() || ", "core.desk.has_work() || ")],
+        [("src/worker.rs", "core.desk.is_awaited() || core.turn.is_wanted()", "core.desk.is_awaited()")],
     ),
     Mutation(
         "work_kept_waiting",
@@ -357,7 +349,7 @@ MUTATIONS = [
         "a peer's thread that has looked for a while falls asleep without looking whether it was rung",
         "loom",
         "a_peer_that_goes_to_sleep_sees_what_came_or_is_rung",
-        [("src/mailbox.rs", "self.state.compare_exchange(state, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_ok()", "self.state.swap(ASLEEP, Ordering::SeqCst) == state || true")],
+        [("src/bell.rs", "self.state.compare_exchange(state, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_ok()", "self.state.swap(ASLEEP, Ordering::SeqCst) == state || true")],
     ),
     # The end.
     Mutation(
@@ -393,7 +385,7 @@ MUTATIONS = [
         "the line for room takes senders after its close",
         "shuttle",
         "a_close_is_told_while_the_handler_still_runs",
-        [("src/mailbox.rs", "            if senders.closed {\n                return false;\n            }\n", "")],
+        [("src/mailbox.rs", "            if door.is_closed {\n                return false;\n            }\n", "")],
     ),
     Mutation(
         "closed_waits_unchecked",
@@ -404,14 +396,14 @@ MUTATIONS = [
     ),
     Mutation(
         "late_letters",
-        "what was pushed after the one who closes has looked waits for the handler's end",
+        "a mailbox lets letters in after its close, which wait for the handler's end",
         "shuttle",
         "what_is_pushed_as_its_peer_closes_is_told_while_the_handler_still_runs",
-        [("src/post.rs", "    if to.mailbox.is_closed() {\n", "    if false {\n")],
+        [("src/mailbox.rs", "        if door.is_closed {\n            return Err(NoRoom::Closed);\n        }\n", "")],
     ),
     Mutation(
-        "end_with_letters_on_their_way",
-        "a peer ends though a letter that was accepted is about to be pushed",
+        "end_with_letters_in_hands",
+        "a peer ends though somebody is about to say what became of a letter",
         "shuttle",
         "an_accepted_message_is_handled_or_a_dead_letter",
         [("src/worker.rs", "        while !core.mailbox.is_drained() {", "        while !core.mailbox.is_empty() {")],
@@ -461,48 +453,25 @@ MUTATIONS = [
     ),
     # The fences and orderings: only loom sees these.
     Mutation(
-        "no_fence_awaiting",
-        "no SeqCst fence between registering for tells and looking again",
-        "loom",
-        "a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them",
-        [("src/desk.rs", "        change_before_load();\n        if pair.has_finished(told) {", "        if pair.has_finished(told) {")],
-    ),
-    Mutation(
-        "no_fence_finished",
-        "no SeqCst fence between finishing a tell and looking who waits",
-        "loom",
-        "a_call_that_awaits_its_tells_is_found_by_whoever_finishes_them",
-        [("src/desk.rs", "        change_before_load();\n        if self.awaiting_len", "        if self.awaiting_len")],
-    ),
-    Mutation(
         "no_fence_ring",
         "no SeqCst fence before a bell looks who sleeps",
         "loom",
         "a_peer_that_goes_to_sleep_sees_what_came_or_is_rung",
-        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        if self.state", "        if self.state")],
+        [("src/bell.rs", "        fence(Ordering::SeqCst);\n        self.ring_after_lock", "        self.ring_after_lock")],
     ),
     Mutation(
         "no_fence_sleep",
         "no SeqCst fence between counting as asleep and looking again",
         "loom",
         "a_peer_that_goes_to_sleep_sees_what_came_or_is_rung",
-        [("src/mailbox.rs", "        fence(Ordering::SeqCst);\n        if has_work", "        if has_work")],
+        [("src/bell.rs", "        fence(Ordering::SeqCst);\n        if has_work", "        if has_work")],
     ),
     Mutation(
-        "no_fence_serve",
-        "no SeqCst fence between freeing room, or pushing, and looking who waits",
+        "handled_relaxed",
+        "that a message is handled is said without the order that shows what its handler did",
         "loom",
-        "who_waits_for_room_is_found_by_whoever_frees_it",
-        [
-            ("src/mailbox.rs", "        change_before_load();\n        loop {", "        loop {"),
-        ],
-    ),
-    Mutation(
-        "finish_relaxed",
-        "finished is raised without Release",
-        "loom",
-        "what_a_handler_did_is_seen_by_whoever_finds_its_message_finished",
-        [("src/turn.rs", "        self.finished.fetch_add(1, Ordering::SeqCst);", "        self.finished.fetch_add(1, Ordering::Relaxed);")],
+        "what_a_handler_did_is_seen_by_whoever_finds_its_message_handled",
+        [("src/mailbox.rs", "self.handled.store(self.taken.messages.load(Ordering::Relaxed), Ordering::Release);", "self.handled.store(self.taken.messages.load(Ordering::Relaxed), Ordering::Relaxed);")],
     ),
     Mutation(
         "free_relaxed",
@@ -554,7 +523,7 @@ MUTATIONS = [
         "who has had the last letter of a closed inbox does not look whether the end is his to carry out",
         "shuttle",
         "an_inbox_without_a_thread_ends_when_the_last_letter_is_out_of_hands",
-        [("src/post.rs", "        (to.system.above.end)(to);\n", "")],
+        [("src/post.rs", "            (peer.system.above.end)(peer);\n", "")],
     ),
     Mutation(
         "end_before_the_last_letter",
