@@ -315,6 +315,9 @@ fn the_table_of_wrong_inputs_has_every_parameter_of_the_header() {
                     ("ROW_SIZED", format!("ROW_SIZED({}, {}, ", function.name, parameter.name))
                 }
                 _ if parameter.name == "data_len" => ("ROW_BODY", format!("ROW_BODY({}, ", function.name)),
+                _ if parameter.name.starts_with("out_") => {
+                    ("ROW_OUT", format!("ROW_OUT({}, {}, ", function.name, parameter.name))
+                }
                 _ if parameter.name == "timeout_ms" => ("ROW_TIMEOUT", format!("ROW_TIMEOUT({}, ", function.name)),
                 _ => continue,
             };
@@ -322,7 +325,7 @@ fn the_table_of_wrong_inputs_has_every_parameter_of_the_header() {
             *wanted.entry(kind).or_default() += 1;
         }
     }
-    assert_eq!(wanted.len(), 5);
+    assert_eq!(wanted.len(), 6);
     wanted.into_iter().for_each(|(kind, count)| assert_eq!(rows(kind), count, "{kind}"));
 }
 

@@ -271,7 +271,7 @@ pub unsafe extern "C" fn potluck_system_wait_for(
     guard(|| {
         let entry = find(system)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let peer = unsafe { input::text("peer", peer) }?;
+        let peer = unsafe { input::name("peer", peer) }?;
         entry.system.wait_for(peer, input::timeout(timeout_ms)?)
     })
 }

@@ -32,7 +32,7 @@ run() {
   case $sanitizer in
   address)
     runtime=$(find "$libraries" -name 'librustc*_rt.asan.a')
-    # tests/c/api_wrong_input.c shares more bytes than there can be: that must fail, and not end the process.
+    # tests/c/api_table.c shares more bytes than there can be: that must fail, and not end the process.
     export ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=1:${ASAN_OPTIONS:-}"
     ;;
   thread)
