@@ -30,6 +30,7 @@
 
 mod arrivals;
 mod call;
+mod cancel;
 mod close;
 mod core;
 mod dead_letters;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 pub(super) use super::slab::Ref;
 use super::slab::{GENERATION_BITS, INDEX_BITS, NeverIssued, Slab, Vacant};
-use crate::{Error, Result, fork};
+use crate::{Error, Result, cancel, fork};
 
 const SLAB_BITS: u32 = 6;
 const TAG_BITS: u32 = 14;
@@ -214,7 +214,7 @@ fn never_issued() -> Error {
 fn tag() -> u64 {
     static TAG: OnceLock<u64> = OnceLock::new();
     *TAG.get_or_init(|| {
-        let keys = RandomState::new().hash_one(std::ptr::from_ref(&TAG) as usize);
+        let keys = cancel::put_off(|| RandomState::new().hash_one(std::ptr::from_ref(&TAG) as usize));
         keys % ((1 << TAG_BITS) - 1) + 1
     })
 }

@@ -166,7 +166,8 @@ fn entries(items: Vec<Item>) -> Entries {
     Entries { items, _strings: strings }
 }
 
-/// The items of a list: an array of `*out_items_len`, valid until the list is released. Does not block.
+/// The items of a list: an array of `*out_items_len`, valid until the list is released; with none there is nothing to be read at
+/// `*out_items`. Does not block.
 ///
 /// OK, INVALID_HANDLE.
 #[unsafe(no_mangle)]
