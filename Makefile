@@ -106,7 +106,7 @@ fuzz: lib
 BENCH_C := $(abspath $(TARGET))/bench-request
 BENCH = POTLUCK_BENCH_C=$(BENCH_C) $(CARGO) bench --bench potluck -- $(BENCH_OPTIONS)
 $(BENCH_C): benches/potluck/request.c lib
-	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Iinclude $< -o $@ -L$(LIB_DIR) -lpotluck \
+	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Iinclude $< -o $@ -L$(LIB_DIR) -lpotluck -lpthread \
 		-Wl,-rpath,$(abspath $(LIB_DIR))
 
 bench: $(BENCH_C)
