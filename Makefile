@@ -12,7 +12,7 @@ export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
+.PHONY: help demo test lib lib-panics header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
@@ -72,8 +72,14 @@ demo: lib need-python
 	@echo; echo '== the files of this project, from Rust'; $(LIB_DIR)/examples/share_files $(DEMO_FOLDERS)
 	@echo; echo '== the files of this project, from Python'; $(PYTHON) python/examples/share_files.py $(DEMO_FOLDERS)
 
-test: lib $(VENV)/ready
-	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features capi
+# A library that panics where tests/panics tells it to, apart from those that are used. In the folder of the tests' own build, for its dependencies.
+PANICS_DIR := $(TARGET)/panics
+lib-panics: need-rust need-c
+	$(CARGO) rustc --lib --crate-type cdylib --features test-panics
+	@mkdir -p $(PANICS_DIR) && mv -f $(TARGET)/debug/libpotluck.so $(PANICS_DIR)/ && ln -sf libpotluck.so $(PANICS_DIR)/libpotluck.so.1
+
+test: lib lib-panics $(VENV)/ready
+	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) POTLUCK_PANICS_LIB_DIR=$(abspath $(PANICS_DIR)) CC='$(CC)' $(CARGO) test --features capi
 	POTLUCK_TEST_LAZY=1 $(CARGO) test --features capi --test conformance
 	$(VENV)/bin/python -m pytest -q python/tests
 
@@ -100,7 +106,7 @@ fuzz: lib
 BENCH_C := $(abspath $(TARGET))/bench-request
 BENCH = POTLUCK_BENCH_C=$(BENCH_C) $(CARGO) bench --bench potluck -- $(BENCH_OPTIONS)
 $(BENCH_C): benches/potluck/request.c lib
-	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Iinclude $< -o $@ -L$(LIB_DIR) -lpotluck \
+	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Iinclude $< -o $@ -L$(LIB_DIR) -lpotluck -lpthread \
 		-Wl,-rpath,$(abspath $(LIB_DIR))
 
 bench: $(BENCH_C)
@@ -130,6 +136,7 @@ lint: need-rust
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --features capi -- -D warnings
+	$(CARGO) clippy --lib --features test-panics -- -D warnings
 	RUSTFLAGS='--cfg shuttle' $(CARGO) clippy --profile test --lib --target-dir target/model/shuttle -- -D warnings
 	RUSTFLAGS='--cfg loom' $(CARGO) clippy --profile test --lib --target-dir target/model/loom -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items

@@ -100,12 +100,12 @@ impl Bell {
 
     /// True if it was rung or called meanwhile; otherwise it is to park, and whoever rings unparks it.
     fn look(&self, state: u8, deadline: Deadline, is_called: impl Fn() -> bool) -> bool {
-        let is_over = || self.state.load(Ordering::Acquire) != state || is_called();
+        let mut is_over = || self.state.load(Ordering::Acquire) != state || is_called();
         if state == YIELDS {
-            spin::let_others_run(Habit::Rest, 1, is_over);
+            spin::let_others_run(Habit::Rest, 1, &mut is_over);
             return is_called() || !self.fall_asleep(state);
         }
-        spin::look(deadline, is_over);
+        spin::look(deadline, &mut is_over);
         let is_over = is_called() || !self.fall_asleep(state);
         if !is_over {
             spin::give_permit();

@@ -18,6 +18,7 @@
 //! turn taken for an operation, since their destructors are user code (rule 8).
 
 use std::collections::VecDeque;
+use std::iter;
 
 use bytes::Bytes;
 
@@ -139,7 +140,9 @@ impl Drop for After {
                 replaced.release();
             }
         }
-        for dying in self.first_dying.take().into_iter().chain(self.dying.drain(..)) {
+        // There is no other without a first.
+        let Some(first) = self.first_dying.take() else { return };
+        for dying in iter::once(first).chain(self.dying.drain(..)) {
             match dying {
                 Dying::Resource(resource) => resource.release(),
                 Dying::Call(call) => drop_user_data(call),
@@ -156,7 +159,7 @@ impl Drop for After {
 pub(crate) fn block<C, T>(
     caller: Option<&PeerCore>,
     call: &Arc<C>,
-    wait: impl Fn(&C) -> &Wait<T>,
+    wait: fn(&C) -> &Wait<T>,
     deadline: Deadline,
     after: &mut After,
 ) -> Result<T>
@@ -330,6 +333,7 @@ pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
 
 impl Begun {
     /// The result of a call that was not started, but waited for.
+    #[inline]
     pub(crate) fn done(self) -> Result<Option<Resource>> {
         match self {
             Begun::Done(result) => Ok(result),

@@ -6,6 +6,7 @@
 //! been joined; whoever comes first after its end joins it.
 
 use crate::call::{After, block, conclude};
+use crate::cancel;
 use crate::core::{PeerCore, Stage, SystemCore, in_call, runs};
 use crate::deadline::Deadline;
 use crate::ending::{Ending, Look};
@@ -112,7 +113,7 @@ pub(crate) fn wait_for(
             (Look::Over, _) => return Ok(Ended::Yes),
             (Look::Join(thread), _) => {
                 // A panic of the thread itself has nowhere to go; handlers' panics were caught where they happened.
-                let _ = thread.join();
+                let _ = cancel::put_off(|| thread.join());
                 joined();
                 return Ok(Ended::Yes);
             }

@@ -101,6 +101,7 @@ impl SystemCore {
     }
 
     /// The check at the entry of each call on the system: after the shutdown has begun, only handlers of it may go on.
+    #[inline]
     pub(crate) fn check_inside(&self) -> Result<()> {
         if self.is_closed.load(Ordering::SeqCst) && !runs_in(self) {
             return Err(self.closed());
@@ -115,6 +116,7 @@ impl SystemCore {
         }
     }
 
+    #[cold]
     pub(crate) fn closed(&self) -> Error {
         Error::Closed { name: self.name.to_string() }
     }
@@ -170,6 +172,7 @@ impl PeerCore {
     }
 
     /// The check at the entry of each call as this peer. Its own thread may go on with what needs no waiting.
+    #[inline]
     pub(crate) fn check_acting(&self) -> Result<()> {
         match self.life.stage() {
             Stage::Open => self.system.check_inside(),
@@ -183,10 +186,12 @@ impl PeerCore {
         self.desk.has_work() || self.turn.is_handed() || !(self.mailbox.is_inbox() || self.mailbox.is_empty())
     }
 
+    #[cold]
     pub(crate) fn closed(&self) -> Error {
         Error::Closed { name: self.name.to_string() }
     }
 
+    #[cold]
     pub(crate) fn peer_closed(&self) -> Error {
         Error::PeerClosed { peer: self.name.to_string() }
     }
@@ -201,6 +206,7 @@ impl PeerCore {
         Error::Deadlock { ring: vec![self.name.to_string(), self.name.to_string()] }
     }
 
+    #[cold]
     pub(crate) fn no_such_resource(&self, name: &str) -> Error {
         Error::NoSuchResource { name: name.to_owned(), peer: Some(self.name.to_string()) }
     }

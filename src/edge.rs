@@ -19,6 +19,7 @@ use std::io::{self, Read};
 
 use parking_lot::Mutex;
 
+use crate::cancel;
 use crate::error::{Error, Result};
 
 /// What was found at the last count. Held while a thread is made, so that no two take the same room.
@@ -42,6 +43,10 @@ pub(crate) fn make_thread<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T> 
         // A model checker's threads are none of the operating system's, and may be switched under the lock below.
         return make().map_err(|error| Error::LimitReached(format!("threads of this model: {error}")));
     }
+    cancel::put_off(|| make_if_there_is_room(make))
+}
+
+fn make_if_there_is_room<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T> {
     let mut found = FOUND.lock();
     if found.until_count == 0 {
         *found = Found { until_count: room_by_maps()?, is_strict: is_strict() };

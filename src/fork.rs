@@ -27,11 +27,17 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn is_forked() -> bool {
     let mark = MARK.load(Ordering::Acquire);
     if mark.is_null() {
-        let opener = OPENER.load(Ordering::Acquire);
-        return opener != 0 && opener != std::process::id();
+        return has_another_id();
     }
     // SAFETY: `watch` put it there: a byte of a page that is never unmapped, and that is only ever read now.
     unsafe { &*mark }.load(Ordering::Relaxed) == 0
+}
+
+/// Where there is no mark.
+#[cold]
+fn has_another_id() -> bool {
+    let opener = OPENER.load(Ordering::Acquire);
+    opener != 0 && opener != std::process::id()
 }
 
 /// From now on `check` fails in the children of this process. By whoever opens a system, which is the first thing anybody does.

@@ -31,6 +31,7 @@
 mod arrivals;
 mod bell;
 mod call;
+mod cancel;
 mod close;
 mod core;
 mod dead_letters;

@@ -1,20 +1,20 @@
-//! Panics on purpose, for the test that every function of the C ABI catches one (`ffi/panics.rs`): at its boundary, and at each check that it
-//! makes on its way through the library. There in the unit tests alone; elsewhere both calls do nothing.
+//! Panics on purpose, for the test that every function of the C ABI catches one (`tests/panics`): at its boundary, and at each check that it
+//! makes on its way through the library. With the feature `test-panics` alone; elsewhere both calls do nothing.
 
-#[cfg(all(test, feature = "capi", not(shuttle), not(loom)))]
+#[cfg(all(feature = "test-panics", not(any(shuttle, loom))))]
 pub(crate) use armed::{Place, arm, at_boundary, at_check, disarm};
 
 /// Inside the boundary of a C function, before its body.
-#[cfg(all(feature = "capi", not(all(test, not(shuttle), not(loom)))))]
+#[cfg(all(feature = "capi", not(all(feature = "test-panics", not(any(shuttle, loom))))))]
 #[inline(always)]
 pub(crate) fn at_boundary() {}
 
 /// Where a call looks whether the process is a child made by fork.
-#[cfg(not(all(test, feature = "capi", not(shuttle), not(loom))))]
+#[cfg(not(all(feature = "test-panics", not(any(shuttle, loom)))))]
 #[inline(always)]
 pub(crate) fn at_check() {}
 
-#[cfg(all(test, feature = "capi", not(shuttle), not(loom)))]
+#[cfg(all(feature = "test-panics", not(any(shuttle, loom))))]
 mod armed {
     use std::cell::Cell;
 

@@ -6,8 +6,12 @@
 //! and it stays readable when the state ends ready, which every state does.
 
 #[cfg(unix)]
+use std::io;
+#[cfg(unix)]
 use std::os::fd::{AsFd, OwnedFd};
 
+#[cfg(unix)]
+use crate::cancel;
 #[cfg(unix)]
 use crate::error::{Error, Result};
 
@@ -27,25 +31,39 @@ impl Readiness {
         self.is_ready = is_ready;
         #[cfg(unix)]
         if let Some(flag) = &self.flag {
-            if is_ready { flag.raise() } else { flag.lower() }
+            cancel::put_off(|| if is_ready { flag.raise() } else { flag.lower() });
         }
     }
 
     /// A descriptor of the caller's own; the first one makes what all others are duplicates of.
     #[cfg(unix)]
     pub(crate) fn descriptor(&mut self) -> Result<OwnedFd> {
-        let limit = |error| Error::LimitReached(format!("descriptors of this process: {error}"));
+        cancel::put_off(|| self.duplicate())
+            .map_err(|error| Error::LimitReached(format!("descriptors of this process: {error}")))
+    }
+
+    #[cfg(unix)]
+    fn duplicate(&mut self) -> io::Result<OwnedFd> {
         let flag = match &mut self.flag {
             Some(flag) => flag,
             none => {
-                let flag = Flag::new().map_err(|error| limit(error.into()))?;
+                let flag = Flag::new()?;
                 if self.is_ready {
                     flag.raise();
                 }
                 none.insert(flag)
             }
         };
-        flag.as_fd().try_clone_to_owned().map_err(limit)
+        flag.as_fd().try_clone_to_owned()
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Readiness {
+    fn drop(&mut self) {
+        if let Some(flag) = self.flag.take() {
+            cancel::put_off(|| drop(flag));
+        }
     }
 }
 

@@ -74,6 +74,7 @@ impl Resource {
     }
 
     /// Drops it; if this is the last reference the body's destructor runs, which is user code.
+    #[inline]
     pub(crate) fn release(self) {
         drop_reference(self.0);
     }

@@ -61,8 +61,8 @@ pub(crate) fn shutdown(system: &Arc<SystemCore>, timeout: Duration) -> Result<Re
     let mut ending = system.registry.list().to_vec();
     ending.extend(system.unjoined.lock().values().cloned());
     // Those that found no thread for their on_stop come last: by then those of the others are gone.
-    ending.sort_by_cached_key(|peer| peer.life.stage() == Stage::Open);
-    for peer in ending {
+    let (last, first): (Vec<_>, Vec<_>) = ending.into_iter().partition(|peer| peer.life.stage() == Stage::Open);
+    for peer in first.into_iter().chain(last) {
         match close::close(&peer, deadline)? {
             Ended::Yes => {}
             Ended::Deferred => return Ok(report(Ended::Deferred)),

@@ -140,7 +140,8 @@ pub(crate) fn no_permit_is_out() -> bool {
 }
 
 /// Looks until it is over, the deadline passes, or it has been long enough.
-pub(crate) fn look(deadline: Deadline, mut is_over: impl FnMut() -> bool) {
+#[inline(never)]
+pub(crate) fn look(deadline: Deadline, is_over: &mut dyn FnMut() -> bool) {
     let enough = Deadline::after(LOOKING_MAX);
     let end = if deadline.is_before(enough) { deadline } else { enough };
     loop {
@@ -157,7 +158,8 @@ pub(crate) fn look(deadline: Deadline, mut is_over: impl FnMut() -> bool) {
 }
 
 /// Lets others run so many times, until it is over: those that make it so may be among them, and then need to wake nobody.
-pub(crate) fn let_others_run(habit: Habit, times: u32, mut is_over: impl FnMut() -> bool) {
+#[inline(never)]
+pub(crate) fn let_others_run(habit: Habit, times: u32, is_over: &mut dyn FnMut() -> bool) {
     let start = Instant::now();
     for _ in 0..times {
         if is_over() {
@@ -203,12 +205,12 @@ mod tests {
     #[test]
     fn looking_ends_with_what_it_looks_for_and_by_itself() {
         let mut looks = 0;
-        look(Deadline::Never, || {
+        look(Deadline::Never, &mut || {
             looks += 1;
             looks == 3
         });
         assert_eq!(looks, 3);
-        look(Deadline::Never, || false);
-        look(Deadline::Now, || false);
+        look(Deadline::Never, &mut || false);
+        look(Deadline::Now, &mut || false);
     }
 }

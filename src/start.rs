@@ -24,6 +24,7 @@
 
 use std::any::Any;
 
+use crate::cancel;
 use crate::core::PeerCore;
 use crate::edge;
 use crate::error::Result;
@@ -124,7 +125,11 @@ fn make(peer: &Arc<PeerCore>) -> Result<()> {
     let core = Arc::clone(peer);
     let builder = ThreadBuilder::new().name(format!("potluck:{}", peer.name));
     let run = peer.system.above.run;
-    let thread = edge::make_thread(|| signals::blocked(|| builder.spawn(move || run(core))))?;
+    let body = move || {
+        cancel::never();
+        run(core);
+    };
+    let thread = edge::make_thread(|| signals::blocked(|| builder.spawn(body)))?;
     peer.turn.own(thread.thread().clone());
     peer.mailbox.bell().own(thread.thread().clone());
     peer.life.ending.begin(thread);

@@ -84,13 +84,13 @@ pub(crate) mod clock {
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
+    crate::cancel::put_off(|| RandomState::new().hash_one(0))
 }
 
 /// How many cores the calling thread may run on, as far as anybody knows.
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) fn available_parallelism() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    crate::cancel::put_off(std::thread::available_parallelism).map_or(1, std::num::NonZeroUsize::get)
 }
 
 #[cfg(all(feature = "capi", not(loom)))]

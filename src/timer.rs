@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Weak;
 
+use crate::cancel;
 use crate::deadline::Deadline;
 use crate::edge;
 use crate::ending::Ending;
@@ -48,7 +49,11 @@ impl Timer {
         }
         let shared = Arc::clone(&self.0);
         let builder = ThreadBuilder::new().name(format!("potluck-timer:{system}"));
-        let thread = edge::make_thread(|| signals::blocked(|| builder.spawn(move || run(&shared))))?;
+        let body = move || {
+            cancel::never();
+            run(&shared);
+        };
+        let thread = edge::make_thread(|| signals::blocked(|| builder.spawn(body)))?;
         state.thread = Some(thread.thread().clone());
         self.0.ending.begin(thread);
         Ok(())

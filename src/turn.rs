@@ -535,19 +535,19 @@ impl<T> Wait<T> {
                 if self.change(|word| (word & DONE == 0).then_some(word | LOOKS)).is_none() {
                     return spin::give_permit();
                 }
-                spin::look(deadline, || is_done(awake));
+                spin::look(deadline, &mut || is_done(awake));
                 let is_done = self.change(|word| (word & DONE == 0).then_some(word & !LOOKS)).is_none();
                 if !is_done {
                     spin::give_permit();
                 }
                 spin::learn(Habit::Call, is_done);
             }
-            Way::Yield if !is_in_line() => spin::let_others_run(Habit::Call, 1, || is_done(awake)),
+            Way::Yield if !is_in_line() => spin::let_others_run(Habit::Call, 1, &mut || is_done(awake)),
             Way::Yield | Way::Park => {}
         }
         if is_in_line() && spin::pays(Habit::Room) {
             let is_late = || deadline.left().is_some_and(|left| left.is_zero());
-            spin::let_others_run(Habit::Room, YIELDS_FOR_ROOM, || is_done(awake) || !is_in_line() || is_late());
+            spin::let_others_run(Habit::Room, YIELDS_FOR_ROOM, &mut || is_done(awake) || !is_in_line() || is_late());
         }
     }
 

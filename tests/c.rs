@@ -1,6 +1,7 @@
 //! The C tests and examples: compiled with the system's C compiler against the shared and the static library, and run.
 //!
-//! `make test` builds the libraries first and says where they are by `POTLUCK_LIB_DIR`. `make sanitize` gives flags, too: by
+//! `make test` builds the libraries first and says where they are by `POTLUCK_LIB_DIR`, and by
+//! `POTLUCK_PANICS_LIB_DIR` where one is that panics on purpose. `make sanitize` gives flags, too: by
 //! `POTLUCK_C_FLAGS` for the compiling, by `POTLUCK_LINK_FLAGS` for the linking.
 
 use std::ffi::OsStr;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 mod manual;
+mod tools;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const WARNINGS: &[&str] = &["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
@@ -28,9 +30,12 @@ enum Linked {
 const BOTH: [Linked; 2] = [Linked::Shared, Linked::Static];
 
 fn lib_dir() -> PathBuf {
-    std::env::var_os("POTLUCK_LIB_DIR")
-        .map(PathBuf::from)
-        .expect("POTLUCK_LIB_DIR says where the libraries are: run `make test`")
+    libraries("POTLUCK_LIB_DIR")
+}
+
+fn libraries(variable: &str) -> PathBuf {
+    let folder = std::env::var_os(variable).map(PathBuf::from);
+    folder.unwrap_or_else(|| panic!("{variable} says where the libraries are: run `make test`"))
 }
 
 fn compiler() -> String {
@@ -95,7 +100,11 @@ fn object_of(source: &Path, suffix: &str, language: &[&str]) -> PathBuf {
 }
 
 fn link(source: &Path, object: &Path, flags: Vec<String>, linked: Linked) -> PathBuf {
-    let (libs, program) = (lib_dir(), object.with_extension(""));
+    link_with(&lib_dir(), source, object, flags, linked)
+}
+
+fn link_with(libs: &Path, source: &Path, object: &Path, flags: Vec<String>, linked: Linked) -> PathBuf {
+    let program = object.with_extension("");
     cc(source, |cc| {
         cc.arg(object).arg("-o").arg(&program).args(flags);
         match linked {
@@ -124,6 +133,38 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     sources.sort();
     assert!(!sources.is_empty(), "{folder} has no C source");
     sources
+}
+
+/// In builds with the feature `test-panics` the library panics where it is told to.
+#[test]
+fn a_panic_anywhere_in_a_call_is_its_status() {
+    let source = Path::new(ROOT).join("tests/panics/calls.c");
+    let table = fs::read_to_string(&source).expect("it is committed");
+    for function in manual::functions() {
+        assert!(table.contains(&format!("  ROW({}, ", function.name)), "no call of {}", function.name);
+    }
+    let libs = libraries("POTLUCK_PANICS_LIB_DIR");
+    for (name, language) in [("panics", WARNINGS), ("panics-cxx", CXX_WARNINGS)] {
+        let object = object_of(&source, name, language);
+        let runtime = flags("POTLUCK_LINK_FLAGS").into_iter().chain(["-lstdc++".to_owned()]).collect();
+        let output = run(&link_with(&libs, &source, &object, runtime, Linked::Shared), &[]);
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(text(&output.stderr), "", "a panic inside a call prints nothing");
+    }
+}
+
+#[test]
+fn no_library_that_is_used_panics_on_purpose() {
+    let has = |library: PathBuf, words: &str| {
+        let bytes = fs::read(&library).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
+        bytes.windows(words.len()).any(|window| window == words.as_bytes())
+    };
+    for words in ["potluck_test_", "on purpose, at"] {
+        assert!(has(libraries("POTLUCK_PANICS_LIB_DIR").join("libpotluck.so"), words), "{words}");
+        for library in ["libpotluck.so", "libpotluck.a"] {
+            assert!(!has(lib_dir().join(library), words), "{library} has {words}");
+        }
+    }
 }
 
 /// The shared library under another path, which is another copy to whoever loads it.
@@ -274,6 +315,9 @@ fn the_table_of_wrong_inputs_has_every_parameter_of_the_header() {
                     ("ROW_SIZED", format!("ROW_SIZED({}, {}, ", function.name, parameter.name))
                 }
                 _ if parameter.name == "data_len" => ("ROW_BODY", format!("ROW_BODY({}, ", function.name)),
+                _ if parameter.name.starts_with("out_") => {
+                    ("ROW_OUT", format!("ROW_OUT({}, {}, ", function.name, parameter.name))
+                }
                 _ if parameter.name == "timeout_ms" => ("ROW_TIMEOUT", format!("ROW_TIMEOUT({}, ", function.name)),
                 _ => continue,
             };
@@ -281,21 +325,16 @@ fn the_table_of_wrong_inputs_has_every_parameter_of_the_header() {
             *wanted.entry(kind).or_default() += 1;
         }
     }
-    assert_eq!(wanted.len(), 5);
+    assert_eq!(wanted.len(), 6);
     wanted.into_iter().for_each(|(kind, count)| assert_eq!(rows(kind), count, "{kind}"));
-}
-
-/// Whether a program is on the path.
-fn is_there(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// Uses of memory that is not there, or not written, and memory that nobody can free any more. Not under a sanitizer, which looks for
 /// the same by other means.
 #[test]
 fn the_c_tests_pass_under_valgrind_where_it_is_installed() {
-    if !is_there("valgrind") || !flags("POTLUCK_C_FLAGS").is_empty() {
-        eprintln!("not run: no valgrind here, or a sanitizer in its place");
+    let is_sanitized = !flags("POTLUCK_C_FLAGS").is_empty();
+    if is_sanitized || !tools::are_there(&["valgrind"], "the C tests under valgrind") {
         return;
     }
     let copy = copied_library("valgrind-copy");

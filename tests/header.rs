@@ -32,7 +32,12 @@ fn the_header_says_the_version_of_the_manifest() {
 fn every_function_of_the_source_is_in_the_header_with_its_documentation() {
     let mut functions = 0;
     for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ffi")).expect("the C ABI's sources") {
-        let source = std::fs::read_to_string(file.expect("a file").path()).expect("it is text");
+        let path = file.expect("a file").path();
+        // What it has is in no build that anybody uses.
+        if path.ends_with("test_panics.rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(path).expect("it is text");
         for part in source.split("#[unsafe(no_mangle)]").skip(1) {
             let (_, rest) = part.split_once("fn ").expect("a function follows");
             let (name, _) = rest.split_once('(').expect("its name");

@@ -1,5 +1,6 @@
 //! P8, P11, P12: among many peers, and for callers on two cores.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::thread::{self, Builder};
@@ -9,7 +10,7 @@ use potluck::{Bytes, Peer, PeerSystem};
 use crate::floors::Shelves;
 use crate::random::Random;
 use crate::report::Rows;
-use crate::requests::Kitchen;
+use crate::requests::{InC, Kitchen};
 use crate::rounds::{Way, check, interleaved, interleaved_all, per_call};
 use crate::{Outcome, Run, SOON, cores};
 
@@ -128,13 +129,17 @@ pub(crate) fn two_callers(run: Run) -> Outcome<Rows> {
     let system = PeerSystem::open("kitchen")?;
     let tables = [Table::open(&system, "left")?, Table::open(&system, "right")?];
     let places = [cores::allowed()?[0], cores::allowed()?[1]];
-    let [one, both, one_by_hand, both_by_hand] = interleaved(
+    let in_c = RefCell::new(InC::start()?);
+    let together_in_c = |threads| in_c.borrow_mut().as_mut().map_or(Ok(0.0), |in_c| in_c.together(calls, threads));
+    let [one, both, one_by_hand, both_by_hand, one_in_c, both_in_c] = interleaved(
         run.rounds(100, 20),
         [
             &mut || together(&places[..1], |at| tables[at].requests(calls)),
             &mut || together(&places, |at| tables[at].requests(calls)),
             &mut || together(&places[..1], |at| tables[at].by_hand(calls)),
             &mut || together(&places, |at| tables[at].by_hand(calls)),
+            &mut || together_in_c(1),
+            &mut || together_in_c(2),
         ],
     )?;
     system.shutdown(SOON)?;
@@ -143,6 +148,10 @@ pub(crate) fn two_callers(run: Run) -> Outcome<Rows> {
     rows.against("P11", "two threads", "rate", two, alone, "/s");
     // What the machine gives to two threads that share nothing at all.
     rows.add("P11", "two threads", "ratio_of_machine", 2.0 * one_by_hand / both_by_hand, "x");
+    if let Some(in_c) = in_c.into_inner() {
+        in_c.end()?;
+        rows.against("P11", "two threads in C", "rate", 2e9 / both_in_c, 1e9 / one_in_c, "/s");
+    }
     Ok(rows)
 }
 

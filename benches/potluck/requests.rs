@@ -156,7 +156,7 @@ impl Sized {
     }
 }
 
-/// P2: the program that makes the same calls in C, `request.c`. It waits for a number, makes so many calls and prints a line, so that its
+/// P2, P11: the program that makes the same calls in C, `request.c`. It waits for a line, makes so many calls and prints one, so that its
 /// rounds come in turn with those here.
 pub(crate) struct InC {
     program: Child,
@@ -166,9 +166,11 @@ pub(crate) struct InC {
 
 impl InC {
     /// `None` if nobody has built it: `make bench` does.
-    fn start() -> Outcome<Option<InC>> {
+    pub(crate) fn start() -> Outcome<Option<InC>> {
         let Some(path) = env::var_os("POTLUCK_BENCH_C") else {
-            eprintln!("bench: P2: left out, POTLUCK_BENCH_C does not say where the program in C is: use make");
+            eprintln!(
+                "bench: P2, P11 in C: left out, POTLUCK_BENCH_C does not say where the program in C is: use make"
+            );
             return Ok(None);
         };
         let mut program = Command::new(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -177,15 +179,24 @@ impl InC {
     }
 
     fn requests(&mut self, calls: usize) -> Outcome<f64> {
-        writeln!(self.numbers, "{calls}")?;
+        self.round(&calls.to_string(), "P2", "64 B")
+    }
+
+    /// In so many threads, each with peers of its own.
+    pub(crate) fn together(&mut self, calls: usize, threads: usize) -> Outcome<f64> {
+        self.round(&format!("{calls} {threads}"), "P11", "in C")
+    }
+
+    fn round(&mut self, wish: &str, workload: &str, param: &str) -> Outcome<f64> {
+        writeln!(self.numbers, "{wish}")?;
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
         let mut rows = Rows::default();
         rows.read(&line)?;
-        rows.get("P2", "64 B", "round").ok_or_else(|| format!("the program in C said {line:?}").into())
+        rows.get(workload, param, "round").ok_or_else(|| format!("the program in C said {line:?}").into())
     }
 
-    fn end(mut self) -> Outcome<()> {
+    pub(crate) fn end(mut self) -> Outcome<()> {
         drop(self.numbers);
         let status = self.program.wait()?;
         check("the program in C ends well", status.success(), true)

@@ -16,7 +16,7 @@ use super::resource::{self, RESOURCES, potluck_resource_t};
 use super::status::{
     NAMES, POTLUCK_E_REFUSED, POTLUCK_E_UNKNOWN_MESSAGE, POTLUCK_OK, POTLUCK_PENDING, potluck_status_t,
 };
-use crate::{HandlerError, HandlerResult, Peer, PeerOptions};
+use crate::{HandlerError, HandlerResult, Peer, PeerOptions, cancel};
 
 /// Gets every message to the peer, on its thread. `message` is borrowed until it returns, except with POTLUCK_PENDING.
 ///
@@ -31,9 +31,8 @@ pub type potluck_on_message_fn = Option<
     ) -> potluck_status_t,
 >;
 
-/// Is asked before the peer `from` gets the resource `name` by request, fetch or exchange, held or not (a fetch only comes to those that hold it); on the peer's
-/// thread.
-/// The strings are borrowed until it returns.
+/// Is asked before the peer `from` gets the resource `name` by request, fetch or exchange, held or not (a fetch only comes to those that
+/// hold it); on the peer's thread. It may share the resource on the spot. The strings are borrowed until it returns.
 ///
 /// Returns POTLUCK_OK: go on; POTLUCK_E_REFUSED: refused; anything else: failed. The text of either is the one given to
 /// `potluck_set_error`. Must not throw or longjmp.
@@ -78,9 +77,9 @@ pub type potluck_on_stop_fn = Option<unsafe extern "C-unwind" fn(peer: potluck_p
 pub type potluck_drop_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
 /// Releases a buffer that was given to `potluck_peer_share_owned`: exactly once, when the last reference to it is gone, with what was
-/// given there. It runs on whichever thread drops that reference: inside a call of the host, also inside the one that gave the buffer, or on a
-/// thread of the library. No lock is held, and every function may be called, but the thread has other work to do: it must not block. Must
-/// not throw or longjmp.
+/// given there. It runs on whichever thread drops that reference: inside a call of the host, also inside the one that gave the buffer,
+/// or on a thread of the library. No lock is held, and every function may be called, but the thread has other work to do: it must not
+/// block. Must not throw or longjmp.
 pub type potluck_release_fn =
     Option<unsafe extern "C-unwind" fn(data: *const u8, data_len: usize, user_data: *mut c_void)>;
 
@@ -105,7 +104,7 @@ impl Drop for UserData {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
             // SAFETY: the caller of spawn promises that it may be called once with this data, on any thread.
-            foreign(|| unsafe { drop(self.data) });
+            cancel::put_off(|| foreign(|| unsafe { drop(self.data) }));
         }
     }
 }
@@ -144,7 +143,7 @@ impl AsRef<[u8]> for Adopted {
 impl Drop for Adopted {
     fn drop(&mut self) {
         // SAFETY: the caller of share_owned promises that it may be called once with this, on any thread.
-        foreign(|| unsafe { (self.release)(self.data, self.data_len, self.user_data) });
+        cancel::put_off(|| foreign(|| unsafe { (self.release)(self.data, self.data_len, self.user_data) }));
     }
 }
 

@@ -147,9 +147,9 @@ pub unsafe extern "C" fn potluck_events_next(
     })
 }
 
-/// A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_events_next` would return at once, and for
-/// good once the reader is closed, or the system has ended and all is read. Another thread may take the event meanwhile. Only to be
-/// waited for: who reads from it takes the sign away from all. Does not block. `*out_fd` is -1 after a failure.
+/// A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_events_next` would return at once,
+/// and for good once the reader is closed, or the system has ended and all is read. Another thread may take the event meanwhile. Only
+/// to be waited for: who reads from it takes the sign away from all. Does not block. `*out_fd` is -1 after a failure.
 ///
 /// OK, CLOSED (the reader is closed), LIMIT_REACHED (descriptors), INVALID_HANDLE.
 #[unsafe(no_mangle)]

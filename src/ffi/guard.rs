@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::status::{POTLUCK_OK, potluck_status_t, status_of};
+use crate::unwind::drop_user_data;
 use crate::{Error, Result, panics};
 
 /// What the last failing call of a thread said.
@@ -29,9 +30,10 @@ thread_local! {
 
 /// Runs the body of an exported function that can end in an outcome other than OK.
 pub(super) fn guard_outcome(body: impl FnOnce() -> Result<potluck_status_t>) -> potluck_status_t {
-    match caught(body).unwrap_or_else(|panic| Err(Error::Panic(panic))) {
-        Ok(outcome) => outcome,
-        Err(error) => set_last(&error),
+    match caught(body) {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => set_last(error),
+        Err(panic) => set_panicked(panic),
     }
 }
 
@@ -42,11 +44,14 @@ pub(super) fn guard(body: impl FnOnce() -> Result<()>) -> potluck_status_t {
 
 /// Runs the body of an exported function that gives something else than a status.
 pub(super) fn guard_value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
-    caught(body).unwrap_or(otherwise)
+    caught(body).unwrap_or_else(|panic| {
+        drop_user_data(panic);
+        otherwise
+    })
 }
 
-/// Catches a panic and gives its text; nothing is printed.
-fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+/// Catches a panic; nothing is printed.
+fn caught<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
     be_silent();
     // A thread that is being torn down has no depth to count any more; then a panic prints, and is caught all the same.
     let _ = DEPTH.try_with(|depth| depth.set(depth.get().wrapping_add(1)));
@@ -55,7 +60,14 @@ fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
         body()
     }));
     let _ = DEPTH.try_with(|depth| depth.set(depth.get().wrapping_sub(1)));
-    result.map_err(|panic| panic_text(&*panic))
+    result
+}
+
+#[cold]
+fn set_panicked(panic: Box<dyn Any + Send>) -> potluck_status_t {
+    let text = panic_text(&*panic);
+    drop_user_data(panic);
+    set_last(Error::Panic(text))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
@@ -86,12 +98,13 @@ fn hook() {
     }));
 }
 
+/// By value, so that it is dropped here, and not once in each function.
 #[cold]
-fn set_last(error: &Error) -> potluck_status_t {
-    let status = status_of(error);
+fn set_last(error: Error) -> potluck_status_t {
+    let status = status_of(&error);
     let (number, number2) = match error {
-        Error::VersionConflict { current } => (*current, 0),
-        Error::TooLarge { limit, size, .. } => (*limit, *size),
+        Error::VersionConflict { current } => (current, 0),
+        Error::TooLarge { limit, size, .. } => (limit, size),
         _ => (0, 0),
     };
     let last = LastError { status, text: c_text(&error.to_string()), number, number2 };
@@ -134,12 +147,33 @@ pub(super) fn give_text(text: String) -> Result<()> {
 
 /// Runs a callback: its calls leave the thread's last error and an outer callback's text as they were. Gives its own text.
 pub(super) fn around_callback<T>(run: impl FnOnce() -> T) -> (T, Option<String>) {
-    let last = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten();
-    let outer = GIVEN.try_with(|given| given.replace(Some(None))).ok().flatten();
+    let around = Around::begin();
     let result = run();
-    let given = GIVEN.try_with(|given| given.replace(outer)).ok().flatten().flatten();
-    let _ = LAST.try_with(|place| place.replace(last));
-    (result, given)
+    (result, around.end())
+}
+
+/// What a callback interrupts: the thread's last error, and the text of an outer callback.
+struct Around {
+    last: Option<LastError>,
+    outer: Option<Option<String>>,
+}
+
+impl Around {
+    // Neither is inlined: once for all kinds of callbacks.
+    #[inline(never)]
+    fn begin() -> Around {
+        let last = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten();
+        let outer = GIVEN.try_with(|given| given.replace(Some(None))).ok().flatten();
+        Around { last, outer }
+    }
+
+    /// Gives the callback's own text.
+    #[inline(never)]
+    fn end(self) -> Option<String> {
+        let given = GIVEN.try_with(|given| given.replace(self.outer)).ok().flatten().flatten();
+        let _ = LAST.try_with(|place| place.replace(self.last));
+        given
+    }
 }
 
 #[cfg(test)]

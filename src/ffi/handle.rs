@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 pub(super) use super::slab::Ref;
 use super::slab::{GENERATION_BITS, INDEX_BITS, NeverIssued, Slab, Vacant};
-use crate::{Error, Result, fork};
+use crate::{Error, Result, cancel, fork};
 
 const SLAB_BITS: u32 = 6;
 const TAG_BITS: u32 = 14;
@@ -85,16 +85,26 @@ impl<T> Table<T> {
     fn issue(&self) -> Result<(u64, Vacant<'_, T>)> {
         fork::check()?;
         let own = own_slab();
-        let take = |at: usize| Some((at, self.slabs[at].get_or_init(|| Box::new(Slab::new())).take()?));
-        let taken = take(own).or_else(|| (1..SLABS).find_map(|next| take((own + next) % SLABS)));
-        let (at, vacant) =
-            taken.ok_or_else(|| Error::LimitReached(format!("{} ids of one kind at a time", 1 << SLOT_BITS)))?;
+        let (at, vacant) = match self.slabs[own].get().and_then(|slab| slab.take()) {
+            Some(vacant) => (own, vacant),
+            None => self.take_from(own)?,
+        };
         let id =
             self.prefix() << TAG_SHIFT | vacant.generation() << SLOT_BITS | (at as u64) << INDEX_BITS | vacant.index();
         Ok((id, vacant))
     }
 
+    /// A slot of this slab, made if it is not there yet, or of the first after it that is not full.
+    #[cold]
+    #[inline(never)]
+    fn take_from(&self, own: usize) -> Result<(usize, Vacant<'_, T>)> {
+        let take = |at: usize| Some((at, self.slabs[at].get_or_init(|| Box::new(Slab::new())).take()?));
+        let taken = (own..own + SLABS).find_map(|at| take(at % SLABS));
+        taken.ok_or_else(|| Error::LimitReached(format!("{} ids of one kind at a time", 1 << SLOT_BITS)))
+    }
+
     /// How many ids are neither released nor ended; those that come and go meanwhile may count or not.
+    #[inline(never)]
     pub(super) fn live(&self) -> u64 {
         self.slabs.iter().filter_map(OnceLock::get).map(|slab| slab.live()).sum()
     }
@@ -204,7 +214,7 @@ fn never_issued() -> Error {
 fn tag() -> u64 {
     static TAG: OnceLock<u64> = OnceLock::new();
     *TAG.get_or_init(|| {
-        let keys = RandomState::new().hash_one(std::ptr::from_ref(&TAG) as usize);
+        let keys = cancel::put_off(|| RandomState::new().hash_one(std::ptr::from_ref(&TAG) as usize));
         keys % ((1 << TAG_BITS) - 1) + 1
     })
 }

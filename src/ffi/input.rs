@@ -110,8 +110,13 @@ pub(super) fn duration(what: &str, timeout_ms: i64) -> Result<Duration> {
     match timeout_ms {
         -1 => Ok(Duration::MAX),
         0.. => Ok(Duration::from_millis(timeout_ms.unsigned_abs())),
-        _ => Err(Error::InvalidArgument(format!("{what} is {timeout_ms}; below 0 only -1 means something"))),
+        _ => Err(is_no_time(what, timeout_ms)),
     }
+}
+
+#[cold]
+fn is_no_time(what: &str, timeout_ms: i64) -> Error {
+    Error::InvalidArgument(format!("{what} is {timeout_ms}; below 0 only -1 means something"))
 }
 
 /// A C struct that begins with `struct_size`, and of which all zero is a valid value.

@@ -68,7 +68,8 @@ pub extern "C" fn potluck_status_str(status: potluck_status_t) -> *const c_char 
 }
 
 /// What the last failing call on this thread said: one line, "" if none has failed. Valid until the next failing call on this
-/// thread; means something only right after a failure, since a call that succeeds leaves it. Does not block.
+/// thread, or the end of it; means something only right after a failure, since a call that succeeds leaves it. In a callback it begins
+/// anew, and what fails there is forgotten when that returns. Does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_last_error() -> *const c_char {
     guard_value(c"".as_ptr(), last_text)
@@ -90,7 +91,8 @@ pub unsafe extern "C" fn potluck_last_error_detail(out_error: *mut potluck_error
     })
 }
 
-/// Only in a callback, on its thread: gives the text of the refusal or failure that it is about to return. The text is copied. Does not block.
+/// Only in a callback, on its thread: gives the text of the refusal or failure that it is about to return. The text is copied. Does not
+/// block.
 ///
 /// OK, INVALID_ARGUMENT (NULL, not UTF-8, or not in a callback), FORKED.
 #[unsafe(no_mangle)]

@@ -129,14 +129,15 @@ impl From<Mingled> for Item {
 /// `out_list` is NULL or writable.
 pub(super) unsafe fn give<T: Into<Item>>(items: Vec<T>, out_list: *mut potluck_list_t) -> Result<()> {
     if !out_list.is_null() {
-        let id = LISTS.insert(entries(items))?;
+        let id = LISTS.insert(entries(items.into_iter().map(T::into).collect()))?;
         // SAFETY: the caller promises that it is writable.
         unsafe { output::set(out_list, potluck_list_t { id }) };
     }
     Ok(())
 }
 
-fn entries<T: Into<Item>>(items: Vec<T>) -> Entries {
+/// Once for all kinds of items.
+fn entries(items: Vec<Item>) -> Entries {
     let mut strings = Vec::new();
     let mut keep = |text: &str| {
         if text.is_empty() {
@@ -150,25 +151,23 @@ fn entries<T: Into<Item>>(items: Vec<T>) -> Entries {
     };
     let items = items
         .into_iter()
-        .map(|item| {
-            let item: Item = item.into();
-            potluck_item_t {
-                peer: keep(&item.peer),
-                from: keep(&item.from),
-                name: keep(&item.name),
-                text: keep(&item.text),
-                version: item.version,
-                size: item.size,
-                status: item.status,
-                reserved: 0,
-                reserved2: 0,
-            }
+        .map(|item| potluck_item_t {
+            peer: keep(&item.peer),
+            from: keep(&item.from),
+            name: keep(&item.name),
+            text: keep(&item.text),
+            version: item.version,
+            size: item.size,
+            status: item.status,
+            reserved: 0,
+            reserved2: 0,
         })
         .collect();
     Entries { items, _strings: strings }
 }
 
-/// The items of a list: an array of `*out_items_len`, valid until the list is released. Does not block.
+/// The items of a list: an array of `*out_items_len`, valid until the list is released; with none there is nothing to be read at
+/// `*out_items`. Does not block.
 ///
 /// OK, INVALID_HANDLE.
 #[unsafe(no_mangle)]

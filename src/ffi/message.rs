@@ -101,7 +101,8 @@ pub unsafe extern "C" fn potluck_message_reply(
     })
 }
 
-/// Gives the reference back: the id and all that was borrowed by it are over. A sender that still waits gets POTLUCK_E_NO_REPLY. Does not block.
+/// Gives the reference back: the id and all that was borrowed by it are over. A sender that still waits gets POTLUCK_E_NO_REPLY. Does
+/// not block.
 ///
 /// OK, INVALID_HANDLE (also when it was released before).
 #[unsafe(no_mangle)]

@@ -37,8 +37,8 @@ pub mod message;
 
 pub mod list;
 
-#[cfg(all(test, not(shuttle), not(loom)))]
-mod panics;
+#[cfg(all(feature = "test-panics", not(any(shuttle, loom))))]
+pub mod test_panics;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the C ABI of potluck supports 64-bit targets: there an id struct is passed like a uint64_t");

@@ -137,10 +137,9 @@ pub unsafe extern "C" fn potluck_peer_spawn(
 /// answered PEER_CLOSED or becomes a dead letter; on_stop and then drop run last; waits up to `timeout_ms` for that and for the
 /// thread. Closing again, also at the same time, waits for the same end.
 ///
-/// OK: no callback runs or will run, user_data has been dropped, the name is free. DEFERRED: called from the peer's own
-/// callback; it happens when that returns. STILL_RUNNING: the deadline passed, the end goes on, call again to wait on.
-/// CLOSED (in a callback whose own peer is closed meanwhile), LIMIT_REACHED (lazy_threads, for on_stop; it is as open as before), INVALID_HANDLE,
-/// INVALID_ARGUMENT.
+/// OK: no callback runs or will run, user_data has been dropped, the name is free. DEFERRED: called from the peer's own callback; it
+/// happens when that returns. STILL_RUNNING: the deadline passed, the end goes on, call again to wait on. CLOSED (in a callback whose
+/// own peer is closed meanwhile), LIMIT_REACHED (lazy_threads, for on_stop; it is as open as before), INVALID_HANDLE, INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_peer_close(peer: potluck_peer_t, timeout_ms: i64) -> potluck_status_t {
     guard_outcome(|| {
@@ -301,12 +300,12 @@ pub unsafe extern "C" fn potluck_peer_resources(
 
 /// Gets what the peer `from` holds now, and in the same step puts it on the peer's own shelf. No byte is copied. If `from` has no
 /// on_request it is done on the calling thread at once, after the peer's own earlier tells to `from` are handled (to a peer
-/// without on_message a tell counts as handled when it is accepted);
-/// otherwise waits for its callback up to `timeout_ms`. Release `*out_resource`.
+/// without on_message a tell counts as handled when it is accepted); otherwise by its callback. Waits up to `timeout_ms` for either.
+/// Release `*out_resource`.
 ///
 /// OK, NO_SUCH_PEER, NO_SUCH_RESOURCE, PEER_CLOSED, REFUSED, HANDLER_FAILED, TOO_LARGE (the peer's shelf has no room), DEADLOCK,
-/// TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE: nothing has changed. LIMIT_REACHED (ids): it is on the
-/// shelf, `potluck_peer_get` gives it.
+/// TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE: nothing has changed. LIMIT_REACHED: no thread for the callback of
+/// `from` (lazy_threads), and nothing has changed; or no id, then it is on the shelf, and `potluck_peer_get` gives it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_request(
     peer: potluck_peer_t,
@@ -428,10 +427,11 @@ pub unsafe extern "C" fn potluck_peer_exchange(
     })
 }
 
-/// Sends a message to the peer `to`; returns once it is accepted, waiting up to `timeout_ms` for room. The bytes are copied.
+/// Sends a message to the peer `to`; returns once it is accepted, waiting up to `timeout_ms` for room in its mailbox. The bytes are copied.
 ///
-/// OK, FULL (no room until the deadline), TOO_LARGE, NO_SUCH_PEER, PEER_CLOSED, DEADLOCK, INVALID_NAME, INVALID_ARGUMENT,
-/// LIMIT_REACHED (memory), CLOSED, INVALID_HANDLE: it was not sent.
+/// OK, FULL (no room now, with timeout 0, or until the deadline), TOO_LARGE (for the whole mailbox), NO_SUCH_PEER, PEER_CLOSED,
+/// DEADLOCK (in a callback that waits for room at a peer that waits for this one), INVALID_NAME, INVALID_ARGUMENT, LIMIT_REACHED
+/// (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE: it was not sent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_tell(
     peer: potluck_peer_t,
@@ -451,8 +451,8 @@ pub unsafe extern "C" fn potluck_peer_tell(
     })
 }
 
-/// Sends a message and waits up to `timeout_ms` for the answer: a resource named after the kind, from the replier, of version 0.
-/// The bytes are copied. Release `*out_reply`.
+/// Sends a message and waits up to `timeout_ms` for room and for the answer, from on_message or from `potluck_message_reply`: a
+/// resource named after the kind, from the replier, of version 0. The bytes are copied. Release `*out_reply`.
 ///
 /// OK; TIMED_OUT: its callback had not begun and now never will; OUTCOME_UNKNOWN: it had. UNKNOWN_MESSAGE, HANDLER_FAILED,
 /// NO_REPLY, DEADLOCK (also in a callback of `to` itself), LIMIT_REACHED (also of ids: then there was an answer), and those of
@@ -481,9 +481,9 @@ pub unsafe extern "C" fn potluck_peer_ask(
     })
 }
 
-/// A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_peer_receive` would return at once, and for
-/// good once the peer is closed. Another thread may take the message meanwhile. Only to be waited for: who reads from it takes the
-/// sign away from all. Does not block. `*out_fd` is -1 after a failure.
+/// A descriptor for poll, select or epoll, of the caller's own to close: readable whenever `potluck_peer_receive` would return at once,
+/// and for good once the peer is closed. Another thread may take the message meanwhile. Only to be waited for: who reads from it takes
+/// the sign away from all. Does not block. `*out_fd` is -1 after a failure.
 ///
 /// OK, CLOSED, INVALID_ARGUMENT (the peer has an on_message), LIMIT_REACHED (descriptors), INVALID_HANDLE.
 #[unsafe(no_mangle)]

@@ -152,10 +152,11 @@ unsafe fn read<'a>(given: &'a potluck_call_t, than: Option<&'a crate::Resource>)
 /// Waits up to `timeout_ms` for the end of a call, and gives its result. May be repeated, also when it is done: each gives the
 /// resource anew. Release `*out_result`.
 ///
-/// OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. PENDING: it goes on. CANCELED: it was
-/// released meanwhile. Otherwise the error of the call, as from `potluck_peer_request` to `potluck_peer_ask`. Besides, of this wait alone while the call goes on: DEADLOCK, if the
-/// call waits for a callback and so waiting for it in this one would close a ring; CLOSED, if the peer whose callback waits
-/// here is closed. With timeout 0 it tells whether the call is done. INVALID_HANDLE, INVALID_ARGUMENT, LIMIT_REACHED (ids).
+/// OK and NOT_NEWER: it is done; `*out_result` is 0 for calls that give no resource. PENDING: it goes on. CANCELED: it was released
+/// meanwhile. Otherwise the error of the call, as from `potluck_peer_request` to `potluck_peer_ask`. Besides, of this wait alone while
+/// the call goes on: DEADLOCK, if the call waits for a callback and so waiting for it in this one would close a ring; CLOSED, if the
+/// peer whose callback waits here is closed. With timeout 0 it tells whether the call is done. INVALID_HANDLE, INVALID_ARGUMENT,
+/// LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_pending_wait(
     pending: potluck_pending_t,
@@ -177,8 +178,8 @@ pub unsafe extern "C" fn potluck_pending_wait(
     })
 }
 
-/// A descriptor for poll, select or epoll, of the caller's own to close: readable once `potluck_pending_wait` would return at once, and then
-/// for good. Only to be waited for. Does not block. `*out_fd` is -1 after a failure.
+/// A descriptor for poll, select or epoll, of the caller's own to close: readable once `potluck_pending_wait` would return at once, and
+/// then for good. Only to be waited for. Does not block. `*out_fd` is -1 after a failure.
 ///
 /// OK, LIMIT_REACHED (descriptors), INVALID_HANDLE.
 #[unsafe(no_mangle)]

@@ -235,6 +235,7 @@ impl<T> Drop for Ref<'_, T> {
 
 impl<T> Ref<'_, T> {
     /// Makes the slot vacant, and then drops the value.
+    #[inline(never)]
     fn take_out(&self) {
         // SAFETY: it was the last reference, and there will be no other before the slot is filled again, for which it must be vacant.
         let value = self.slot.value.with_mut(|place| unsafe { (*place).take() });

@@ -181,12 +181,12 @@ pub unsafe extern "C" fn potluck_system_open(
 /// Waits up to `timeout_ms` for all of it. The report is an empty list where there is nothing to say. Release `*out_report`.
 ///
 /// OK: no callback runs or will run, every user data has been dropped, no thread is left; ids of the system and its peers answer CLOSED
-/// from then on, while resources, messages, lists and pending calls stay valid. Shutting it down again is OK. STILL_RUNNING: the deadline passed;
-/// `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many ms), the end
-/// goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at once,
-/// and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed
-/// meanwhile), LIMIT_REACHED (ids: of the report alone, the shutdown goes on; lazy_threads: all have ended but for those whose on_stop
-/// finds no thread; call again), INVALID_HANDLE, INVALID_ARGUMENT.
+/// from then on, while resources, messages, lists and pending calls stay valid. Shutting it down again is OK. STILL_RUNNING: the
+/// deadline passed; `*out_report` lists the peers that have not ended (item: peer, text: what its thread is doing, size: for how many
+/// ms), the end goes on, call again to wait on. DEFERRED: called from a callback of one of its peers; calls from outside are refused at
+/// once, and the rest goes on by itself when that returns. CLOSED (in a callback of another system whose own peer is closed meanwhile),
+/// LIMIT_REACHED (ids: of the report alone, the shutdown goes on; lazy_threads: all have ended but for those whose on_stop finds no
+/// thread; call again), INVALID_HANDLE, INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_shutdown(
     system: potluck_system_t,
@@ -271,7 +271,7 @@ pub unsafe extern "C" fn potluck_system_wait_for(
     guard(|| {
         let entry = find(system)?;
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
-        let peer = unsafe { input::text("peer", peer) }?;
+        let peer = unsafe { input::name("peer", peer) }?;
         entry.system.wait_for(peer, input::timeout(timeout_ms)?)
     })
 }
@@ -329,9 +329,10 @@ pub unsafe extern "C" fn potluck_system_dead_letters(
 /// another. Its name is "snapshot", its origin the system's name, its version 0. Does not block. Release `*out_json`.
 ///
 /// {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "taken" (out of it so far),
-/// "resources" (on its shelf), "requested" and "received" (how often so far, as the events say it), "doing" (one line, for people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb",
-/// "whom", "what", "since_ms"}}], "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its
-/// thread waits in; "from", "whom" and "what" may be null; later versions may add to it.
+/// "resources" (on its shelf), "requested" and "received" (how often so far, as the events say it), "doing" (one line, for
+/// people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb", "whom", "what", "since_ms"}}],
+/// "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its thread waits in; "from", "whom"
+/// and "what" may be null; later versions may add to it.
 ///
 /// OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]

@@ -112,6 +112,34 @@ static void requests_what_is_newer(void) {
   OK(potluck_peer_close(eve, TIMEOUT_MS));
 }
 
+/* A resource given for comparison that has another name than the call's, or none. */
+static void others_names(void) {
+  potluck_resource_t bread, soup;
+  OK(potluck_peer_share(ada, "bread", "rye", 3, NULL));
+  OK(potluck_peer_get(ada, "bread", &bread));
+  EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "expected", potluck_peer_share_if(ada, "soup", "x", 1, bread, NULL));
+  EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "than", potluck_peer_request_newer(bob, "ada", "soup", bread, 0, NULL));
+  EXPECT(POTLUCK_E_VERSION_CONFLICT, potluck_peer_share_if(ada, "soup", "x", 1, (potluck_resource_t){0}, NULL));
+  OK(potluck_peer_request_newer(bob, "ada", "soup", (potluck_resource_t){0}, 0, &soup));
+  CHECK(holds(soup, "tomato"));
+  OK(potluck_resource_release(soup));
+  OK(potluck_resource_release(bread));
+  OK(potluck_peer_unshare(ada, "bread"));
+}
+
+static void says_what_is_wrong(void) {
+  potluck_events_t events = {7};
+  int status;
+  OK(potluck_peer_share(ada, "soup", "tomato", 6, NULL));
+  EXPECT_TEXT(POTLUCK_E_NAME_TAKEN, "ada", potluck_peer_spawn(kitchen, "ada", NULL, NULL));
+  EXPECT_TEXT(POTLUCK_E_NO_SUCH_PEER, "eve", potluck_peer_request(ada, "eve", "soup", 0, NULL));
+  EXPECT_TEXT(POTLUCK_E_NO_SUCH_PEER, "bob@laptop", potluck_peer_request(ada, "bob@laptop", "soup", 0, NULL));
+  EXPECT_TEXT(POTLUCK_E_NO_SUCH_RESOURCE, "cake", potluck_peer_request(bob, "ada", "cake", 0, NULL));
+  EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "capacity", potluck_system_events(kitchen, 0, &events));
+  CHECK(events.id == 0);
+  for (status = -3; status < 100; status++) CHECK(potluck_status_str(status) != NULL && potluck_status_str(status)[0] != 0);
+}
+
 static void offers_and_exchanges(void) {
   potluck_resource_t got;
   OK(potluck_peer_share(ada, "dish", "soup", 4, NULL));
@@ -193,6 +221,8 @@ int main(void) {
   shares_and_requests();
   shares_what_is_expected();
   requests_what_is_newer();
+  says_what_is_wrong();
+  others_names();
   offers_and_exchanges();
   messages();
   mingles_and_reads_events();

@@ -1,6 +1,7 @@
 /* Every function with every wrong input, by one table: each id that it takes as 0, random, forged, stale, of another kind, and of another
- * loaded copy of the library; each text as NULL and as what is no UTF-8; each body with a length that cannot be; each struct as NULL and without
- * its size; each timeout that means nothing. tests/c.rs holds the table against the header, so that nothing is left out. */
+ * loaded copy of the library; each text as NULL, as what is no UTF-8, and as what no such name may be; each body with a length that cannot
+ * be; each struct as NULL and without its size; each timeout that means nothing; each out-parameter as NULL. tests/c.rs holds the table
+ * against the header, so that nothing is left out. */
 #include "harness.h"
 
 #include <dlfcn.h>
@@ -58,8 +59,10 @@ static void set_up(void) {
   version = 7;
 }
 
-/* The rows: ROW_ID(function, parameter, kind, call with `id`), ROW_TEXT(function, parameter, call with `text`), ROW_BODY(function, call with
- * `data` and `data_len`), ROW_SIZED(function, parameter, type, call with `sized`), ROW_TIMEOUT(function, call with `timeout`). */
+/* The rows: ROW_ID(function, parameter, kind, call with `id`), ROW_TEXT(function, parameter, what it names, call with `text`),
+ * ROW_BODY(function, what is done with it, call with `data` and `data_len`), ROW_SIZED(function, parameter, variable, whether it may be
+ * NULL, call with `sized`), ROW_TIMEOUT(function, call with `timeout`), ROW_OUT(function, parameter, what a call without it gives, that
+ * call). */
 #define IDS(ROW_ID)                                                                                                    \
   ROW_ID(potluck_system_shutdown, system, SYSTEM, (S, 0, &got_list))                                                   \
   ROW_ID(potluck_system_peers, system, SYSTEM, (S, &got_list))                                                         \
@@ -106,38 +109,38 @@ static void set_up(void) {
   ROW_ID(potluck_list_release, list, LIST, (L))
 
 #define TEXTS(ROW_TEXT)                                                                                                \
-  ROW_TEXT(potluck_set_error, text, (text))                                                                            \
-  ROW_TEXT(potluck_system_open, name, (text, NULL, &got_system))                                                       \
-  ROW_TEXT(potluck_system_holders, resource, (kitchen, text, &got_list))                                               \
-  ROW_TEXT(potluck_system_mingle, resource, (kitchen, text, 7, 0, &got_list))                                          \
-  ROW_TEXT(potluck_system_wait_for, peer, (kitchen, text, 0))                                                          \
-  ROW_TEXT(potluck_peer_spawn, name, (kitchen, text, NULL, &got_peer))                                                 \
-  ROW_TEXT(potluck_peer_share, name, (ada, text, "x", 1, &version))                                                    \
-  ROW_TEXT(potluck_peer_share_if, name, (ada, text, "x", 1, soup, &version))                                           \
-  ROW_TEXT(potluck_peer_share_owned, name, (ada, text, "x", 1, let_go, NULL, &version))                                \
-  ROW_TEXT(potluck_peer_unshare, name, (ada, text))                                                                    \
-  ROW_TEXT(potluck_peer_get, name, (ada, text, &got_resource))                                                         \
-  ROW_TEXT(potluck_peer_request, from, (bob, text, "soup", 0, &got_resource))                                          \
-  ROW_TEXT(potluck_peer_request, name, (bob, "ada", text, 0, &got_resource))                                           \
-  ROW_TEXT(potluck_peer_request_newer, from, (bob, text, "soup", soup, 0, &got_resource))                              \
-  ROW_TEXT(potluck_peer_request_newer, name, (bob, "ada", text, soup, 0, &got_resource))                               \
-  ROW_TEXT(potluck_peer_fetch, name, (bob, text, 0, &got_resource))                                                    \
-  ROW_TEXT(potluck_peer_offer, to, (ada, text, "soup", 0))                                                             \
-  ROW_TEXT(potluck_peer_offer, name, (ada, "bob", text, 0))                                                            \
-  ROW_TEXT(potluck_peer_exchange, with, (ada, text, "soup", 0, &got_resource))                                         \
-  ROW_TEXT(potluck_peer_exchange, name, (ada, "bob", text, 0, &got_resource))                                          \
-  ROW_TEXT(potluck_peer_tell, to, (ada, text, "hello", NULL, 0, 0))                                                    \
-  ROW_TEXT(potluck_peer_tell, kind, (ada, "bob", text, NULL, 0, 0))                                                    \
-  ROW_TEXT(potluck_peer_ask, to, (ada, text, "hello", NULL, 0, 0, &got_resource))                                      \
-  ROW_TEXT(potluck_peer_ask, kind, (ada, "bob", text, NULL, 0, 0, &got_resource))
+  ROW_TEXT(potluck_set_error, text, TEXT, (text))                                                                      \
+  ROW_TEXT(potluck_system_open, name, PEER_NAME, (text, NULL, &got_system))                                            \
+  ROW_TEXT(potluck_system_holders, resource, RESOURCE_NAME, (kitchen, text, &got_list))                                \
+  ROW_TEXT(potluck_system_mingle, resource, RESOURCE_NAME, (kitchen, text, 7, 0, &got_list))                           \
+  ROW_TEXT(potluck_system_wait_for, peer, TARGET_NAME, (kitchen, text, 0))                                             \
+  ROW_TEXT(potluck_peer_spawn, name, PEER_NAME, (kitchen, text, NULL, &got_peer))                                      \
+  ROW_TEXT(potluck_peer_share, name, RESOURCE_NAME, (ada, text, "x", 1, &version))                                     \
+  ROW_TEXT(potluck_peer_share_if, name, RESOURCE_NAME, (ada, text, "x", 1, soup, &version))                            \
+  ROW_TEXT(potluck_peer_share_owned, name, RESOURCE_NAME, (ada, text, "x", 1, let_go, NULL, &version))                 \
+  ROW_TEXT(potluck_peer_unshare, name, RESOURCE_NAME, (ada, text))                                                     \
+  ROW_TEXT(potluck_peer_get, name, RESOURCE_NAME, (ada, text, &got_resource))                                          \
+  ROW_TEXT(potluck_peer_request, from, TARGET_NAME, (bob, text, "soup", 0, &got_resource))                             \
+  ROW_TEXT(potluck_peer_request, name, RESOURCE_NAME, (bob, "ada", text, 0, &got_resource))                            \
+  ROW_TEXT(potluck_peer_request_newer, from, TARGET_NAME, (bob, text, "soup", soup, 0, &got_resource))                 \
+  ROW_TEXT(potluck_peer_request_newer, name, RESOURCE_NAME, (bob, "ada", text, soup, 0, &got_resource))                \
+  ROW_TEXT(potluck_peer_fetch, name, RESOURCE_NAME, (bob, text, 0, &got_resource))                                     \
+  ROW_TEXT(potluck_peer_offer, to, TARGET_NAME, (ada, text, "soup", 0))                                                \
+  ROW_TEXT(potluck_peer_offer, name, RESOURCE_NAME, (ada, "bob", text, 0))                                             \
+  ROW_TEXT(potluck_peer_exchange, with, TARGET_NAME, (ada, text, "soup", 0, &got_resource))                            \
+  ROW_TEXT(potluck_peer_exchange, name, RESOURCE_NAME, (ada, "bob", text, 0, &got_resource))                           \
+  ROW_TEXT(potluck_peer_tell, to, TARGET_NAME, (ada, text, "hello", NULL, 0, 0))                                       \
+  ROW_TEXT(potluck_peer_tell, kind, MESSAGE_KIND, (ada, "bob", text, NULL, 0, 0))                                      \
+  ROW_TEXT(potluck_peer_ask, to, TARGET_NAME, (ada, text, "hello", NULL, 0, 0, &got_resource))                         \
+  ROW_TEXT(potluck_peer_ask, kind, MESSAGE_KIND, (ada, "bob", text, NULL, 0, 0, &got_resource))
 
 #define BODIES(ROW_BODY)                                                                                               \
-  ROW_BODY(potluck_peer_share, (ada, "soup", data, data_len, &version))                                                \
-  ROW_BODY(potluck_peer_share_if, (ada, "soup", data, data_len, soup, &version))                                       \
-  ROW_BODY(potluck_peer_share_owned, (ada, "soup", data, data_len, let_go, NULL, &version))                            \
-  ROW_BODY(potluck_peer_tell, (ada, "bob", "hello", data, data_len, 0))                                                \
-  ROW_BODY(potluck_peer_ask, (ada, "bob", "hello", data, data_len, 0, &got_resource))                                  \
-  ROW_BODY(potluck_message_reply, (message, data, data_len))
+  ROW_BODY(potluck_peer_share, COPIED, (ada, "soup", data, data_len, &version))                                        \
+  ROW_BODY(potluck_peer_share_if, COPIED, (ada, "soup", data, data_len, soup, &version))                               \
+  ROW_BODY(potluck_peer_share_owned, ADOPTED, (ada, "soup", data, data_len, let_go, NULL, &version))                   \
+  ROW_BODY(potluck_peer_tell, COPIED, (ada, "bob", "hello", data, data_len, 0))                                        \
+  ROW_BODY(potluck_peer_ask, COPIED, (ada, "bob", "hello", data, data_len, 0, &got_resource))                          \
+  ROW_BODY(potluck_message_reply, COPIED, (message, data, data_len))
 
 /* Options may be NULL; what is filled in, or read, may not. */
 #define SIZED(ROW_SIZED)                                                                                               \
@@ -164,6 +167,40 @@ static void set_up(void) {
   ROW_TIMEOUT(potluck_peer_ask, (ada, "bob", "hello", NULL, 0, timeout, &got_resource))                                \
   ROW_TIMEOUT(potluck_peer_receive, (ada, timeout, &got_message))                                                      \
   ROW_TIMEOUT(potluck_pending_wait, (pending, timeout, &got_resource))
+
+/* What is not wanted is not given; what would be lost, or could never be ended, must be wanted. */
+#define OUTS(ROW_OUT)                                                                                                  \
+  ROW_OUT(potluck_check, out_version, OK, (POTLUCK_ABI, NULL))                                                         \
+  ROW_OUT(potluck_system_open, out_system, NEEDED, ("pantry", NULL, NULL))                                             \
+  ROW_OUT(potluck_system_shutdown, out_report, OK, (pantry, TIMEOUT_MS, NULL))                                         \
+  ROW_OUT(potluck_system_peers, out_list, OK, (kitchen, NULL))                                                         \
+  ROW_OUT(potluck_system_holders, out_list, OK, (kitchen, "soup", NULL))                                               \
+  ROW_OUT(potluck_system_mingle, out_list, OK, (kitchen, "soup", 7, 0, NULL))                                          \
+  ROW_OUT(potluck_system_dead_letters, out_list, OK, (kitchen, NULL))                                                  \
+  ROW_OUT(potluck_system_snapshot, out_json, OK, (kitchen, NULL))                                                      \
+  ROW_OUT(potluck_system_events, out_events, NEEDED, (kitchen, 8, NULL))                                               \
+  ROW_OUT(potluck_events_fd, out_fd, OK, (events, NULL))                                                               \
+  ROW_OUT(potluck_peer_spawn, out_peer, OK, (kitchen, "eve", NULL, NULL))                                              \
+  ROW_OUT(potluck_peer_share, out_version, OK, (ada, "pie", "x", 1, NULL))                                             \
+  ROW_OUT(potluck_peer_share_if, out_version, VERSION_CONFLICT, (ada, "pie", "x", 1, (potluck_resource_t){0}, NULL))   \
+  ROW_OUT(potluck_peer_share_owned, out_version, OK, (ada, "pie", "x", 1, let_go, NULL, NULL))                         \
+  ROW_OUT(potluck_peer_get, out_resource, OK, (ada, "soup", NULL))                                                     \
+  ROW_OUT(potluck_peer_resources, out_list, OK, (ada, NULL))                                                           \
+  ROW_OUT(potluck_peer_request, out_resource, OK, (bob, "ada", "soup", INT64_MAX, NULL))                               \
+  ROW_OUT(potluck_peer_request_newer, out_resource, NOT_NEWER, (bob, "ada", "soup", soup, 0, NULL))                    \
+  ROW_OUT(potluck_peer_fetch, out_resource, OK, (bob, "soup", 0, NULL))                                                \
+  ROW_OUT(potluck_peer_exchange, out_resource, OK, (ada, "bob", "soup", 0, NULL))                                      \
+  ROW_OUT(potluck_peer_ask, out_reply, TIMED_OUT, (ada, "bob", "hello", NULL, 0, 0, NULL))                             \
+  ROW_OUT(potluck_peer_receive, out_message, NEEDED, (bob, 0, NULL))                                                   \
+  ROW_OUT(potluck_peer_fd, out_fd, OK, (ada, NULL))                                                                    \
+  ROW_OUT(potluck_peer_start, out_pending, NEEDED, (bob, &call, NULL))                                                 \
+  ROW_OUT(potluck_pending_wait, out_result, OK, (pending, 0, NULL))                                                    \
+  ROW_OUT(potluck_pending_fd, out_fd, OK, (pending, NULL))                                                             \
+  ROW_OUT(potluck_resource_keep, out_resource, OK, (soup, NULL))                                                       \
+  ROW_OUT(potluck_resource_data, out_data, OK, (soup, NULL, &len))                                                     \
+  ROW_OUT(potluck_resource_data, out_data_len, OK, (soup, &bytes, NULL))                                               \
+  ROW_OUT(potluck_list_items, out_items, OK, (list, NULL, &len))                                                       \
+  ROW_OUT(potluck_list_items, out_items_len, OK, (list, &items, NULL))
 
 enum { SYSTEM = 1, PEER, EVENTS, RESOURCE, MESSAGE, LIST, PENDING, OPTIONAL };
 
@@ -196,25 +233,63 @@ static void every_id(uint64_t id, int kind, int is_stale) {
   IDS(ROW_ID)
 }
 
+/* What no name may have, and of which names that is so. */
+enum { TEXT = 0, MESSAGE_KIND = 1, RESOURCE_NAME = 2, TARGET_NAME = 4, PEER_NAME = 8, ANY_NAME = 15 };
+static char too_long[POTLUCK_NAME_SIZE + 1], longest[POTLUCK_NAME_SIZE];
+static const struct {
+  const char *name;
+  int no_name_of;
+} bad_names[] = {
+    {"", ANY_NAME},
+    {"a\nb", ANY_NAME},
+    {"\x7f", ANY_NAME},
+    {too_long, ANY_NAME},
+    {"a*b", RESOURCE_NAME | TARGET_NAME | PEER_NAME},
+    {"a$b", RESOURCE_NAME | TARGET_NAME | PEER_NAME},
+    {"a#b", RESOURCE_NAME | TARGET_NAME | PEER_NAME},
+    {"a?b", RESOURCE_NAME | TARGET_NAME | PEER_NAME},
+    {"a//b", RESOURCE_NAME | TARGET_NAME | PEER_NAME},
+    {"/a", RESOURCE_NAME | TARGET_NAME | PEER_NAME},
+    {"a/", RESOURCE_NAME | TARGET_NAME | PEER_NAME},
+    {"a/b", TARGET_NAME | PEER_NAME},
+    {"a@b", RESOURCE_NAME | PEER_NAME},
+};
+
 static void every_text(void) {
-  static const char bad[] = "\xff\xfe";
+  static const char no_utf8[] = "\xff\xfe";
   const char *text;
-  potluck_status_t status;
-#define ROW_TEXT(function, parameter, arguments)                                                     \
+  size_t i;
+#define TEXT_STATUS(kind) ((kind) == TEXT ? POTLUCK_E_INVALID_ARGUMENT : POTLUCK_E_INVALID_NAME)
+#define ROW_TEXT(function, parameter, kind, arguments)                                               \
   set_up();                                                                                          \
   text = NULL;                                                                                       \
   EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, #parameter " is NULL", function arguments);                \
-  text = bad;                                                                                        \
-  status = function arguments;                                                                       \
-  CHECK(status == POTLUCK_E_INVALID_NAME || status == POTLUCK_E_INVALID_ARGUMENT);                   \
-  CHECK(strstr(potluck_last_error(), "UTF-8") != NULL);
+  text = no_utf8;                                                                                    \
+  EXPECT_TEXT(TEXT_STATUS(kind), "UTF-8", function arguments);                                       \
+  for (i = 0; i < sizeof bad_names / sizeof *bad_names; i++) {                                       \
+    if (!(bad_names[i].no_name_of & (kind))) continue;                                               \
+    set_up();                                                                                        \
+    text = bad_names[i].name;                                                                        \
+    EXPECT_TEXT(POTLUCK_E_INVALID_NAME, "invalid name", function arguments);                         \
+    if (strstr(#arguments, "&got"))                                                                  \
+      CHECK((got_resource.id & got_list.id & got_system.id & got_peer.id) == 0);                     \
+    if (strstr(#arguments, "&version")) CHECK(version == 0);                                         \
+  }
   TEXTS(ROW_TEXT)
+  memset(longest, 'a', sizeof longest - 1);
+  OK(potluck_peer_share(ada, longest, "x", 1, NULL));
+  OK(potluck_peer_unshare(ada, longest));
 }
 
 static void every_body(void) {
   const void *data;
   size_t data_len;
-#define ROW_BODY(function, arguments)                                                                \
+  /* An adopted buffer is where it says it is; of what is copied there may be more than there is memory. */
+#define ADOPTED(function, arguments)
+#define COPIED(function, arguments)                                                                  \
+  data_len = SIZE_MAX / 2;                                                                           \
+  EXPECT_TEXT(POTLUCK_E_LIMIT_REACHED, "memory", function arguments);
+#define ROW_BODY(function, taken, arguments)                                                         \
   set_up();                                                                                          \
   data = NULL;                                                                                       \
   data_len = 1;                                                                                      \
@@ -223,7 +298,8 @@ static void every_body(void) {
   data_len = SIZE_MAX;                                                                               \
   EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "data_len", function arguments);                           \
   data_len = SIZE_MAX / 2 + 1;                                                                       \
-  EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "data_len", function arguments);
+  EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "data_len", function arguments);                           \
+  taken(function, arguments)
   BODIES(ROW_BODY)
 }
 
@@ -256,6 +332,18 @@ static void every_timeout(void) {
     EXPECT_TEXT(POTLUCK_E_INVALID_ARGUMENT, "timeout_ms", function arguments);                       \
   }
   TIMEOUTS(ROW_TIMEOUT)
+}
+
+static void every_out(void) {
+  potluck_system_t pantry;
+  const potluck_status_t NEEDED_STATUS = POTLUCK_E_INVALID_ARGUMENT, OK_STATUS = POTLUCK_OK, NOT_NEWER_STATUS = POTLUCK_NOT_NEWER,
+                         TIMED_OUT_STATUS = POTLUCK_E_TIMED_OUT, VERSION_CONFLICT_STATUS = POTLUCK_E_VERSION_CONFLICT;
+  OK(potluck_system_open("pantry", NULL, &pantry));
+#define ROW_OUT(function, parameter, gives, arguments)                                               \
+  set_up();                                                                                          \
+  EXPECT(gives##_STATUS, function arguments);                                                        \
+  if (gives##_STATUS == POTLUCK_E_INVALID_ARGUMENT) CHECK(strstr(potluck_last_error(), #parameter " is NULL"));
+  OUTS(ROW_OUT)
 }
 
 /* The ids of another copy of the library are nobody's here. */
@@ -293,6 +381,7 @@ int main(int argc, char **argv) {
   int bit;
   begin();
   set_up();
+  memset(too_long, 'a', sizeof too_long - 1);
   OK(potluck_system_open("kitchen", NULL, &kitchen));
   OK(potluck_peer_spawn(kitchen, "ada", NULL, &ada));
   OK(potluck_peer_spawn(kitchen, "bob", NULL, &bob));
@@ -315,6 +404,7 @@ int main(int argc, char **argv) {
     every_body();
     every_sized();
     every_timeout();
+    every_out();
     CHECK(argc == 2);
     ids_of_another_copy(argv[1]);
 
@@ -326,6 +416,12 @@ int main(int argc, char **argv) {
     OK(potluck_pending_release(pending));
     OK(potluck_events_close(events));
     for (i = EVENTS - 1; i < PENDING; i++) every_id(ids[i], (int)i + 1, 1);
+    EXPECT_TEXT(POTLUCK_E_INVALID_HANDLE, "released", potluck_resource_release(soup));
+    /* The slot is used again, the id is not. */
+    OK(potluck_peer_get(ada, "soup", &got_resource));
+    CHECK(got_resource.id != soup.id);
+    EXPECT(POTLUCK_E_INVALID_HANDLE, potluck_resource_release(soup));
+    OK(potluck_resource_release(got_resource));
     OK(potluck_system_shutdown(kitchen, TIMEOUT_MS, NULL));
     for (i = 0; i < PEER; i++) every_id(ids[i], (int)i + 1, 1);
   }

@@ -32,7 +32,7 @@ run() {
   case $sanitizer in
   address)
     runtime=$(find "$libraries" -name 'librustc*_rt.asan.a')
-    # tests/c/api_wrong_input.c shares more bytes than there can be: that must fail, and not end the process.
+    # tests/c/api_table.c shares more bytes than there can be: that must fail, and not end the process.
     export ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=1:${ASAN_OPTIONS:-}"
     ;;
   thread)
@@ -75,7 +75,12 @@ run() {
   export POTLUCK_LINK_FLAGS="$wrap -rdynamic -Wl,--whole-archive $runtime -Wl,--no-whole-archive -lpthread -lm -ldl -lrt -lresolv"
   to="--features capi --target $host --target-dir $folder"
   # The variables without quotes hold several words.
-  "${CARGO:-cargo}" rustc --lib --crate-type cdylib,staticlib $to &&
+  panics=$PWD/$folder/panics
+  export POTLUCK_PANICS_LIB_DIR="$panics"
+  mkdir -p "$panics"
+  "${CARGO:-cargo}" rustc --lib --crate-type cdylib --features test-panics $to &&
+    mv -f "$built/libpotluck.so" "$panics/" && ln -sf libpotluck.so "$panics/libpotluck.so.1" &&
+    "${CARGO:-cargo}" rustc --lib --crate-type cdylib,staticlib $to &&
     ln -sf libpotluck.so "$built/libpotluck.so.1" &&
     "${CARGO:-cargo}" test --no-fail-fast $to -- $skipped
 }
