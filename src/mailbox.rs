@@ -35,7 +35,8 @@
 //! A closed entry lets nothing in, whoever waits in line is given back, and what is inside is buried. It is drained when all that was
 //! put has been taken, and nothing is in hands.
 //!
-//! Most peers never get a letter: the queues are made with the first one. A close before that leaves word that there will be none.
+//! Most peers never get a letter: the queues are made with the first one, or by the peer's own thread, if it is to take letters. A close
+//! before that leaves word that there will be none.
 //!
 //! # Waking
 //!
@@ -271,6 +272,11 @@ impl Mailbox {
         self.queues.get()?.as_deref()
     }
 
+    /// Makes the queues: by the peer's own thread, before it first sleeps, so that it and whoever puts a letter in have a lock in common.
+    pub(crate) fn make(&self) {
+        self.queues();
+    }
+
     /// Puts a letter in if there is room now and nobody waits for it; otherwise gives it back.
     pub(crate) fn try_send(&self, letter: Letter) -> Result<(), (NoRoom, Letter)> {
         let receivers = self.try_put(letter)?;
@@ -449,7 +455,7 @@ impl Mailbox {
         self.newest() - taken
     }
 
-    /// Nothing can be taken out now. By a thread that counts as asleep: who puts something in after this sees that.
+    /// Nothing can be taken out now. By the peer's own thread, which counts as asleep: who puts something in after this sees that.
     pub(crate) fn is_empty(&self) -> bool {
         let Some(queues) = self.made() else {
             return true;

@@ -28,6 +28,9 @@ pub(crate) fn run(core: Arc<PeerCore>) {
     let handlers = handlers_of(&core);
     let mut worker = Worker { peer: Peer::new(Arc::clone(&core)), core, handlers };
     let core = Arc::clone(&worker.core);
+    if !core.mailbox.is_inbox() {
+        core.mailbox.make();
+    }
     while core.life.stage() == Stage::Open {
         worker.round(&core);
     }

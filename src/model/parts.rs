@@ -32,9 +32,16 @@ fn tell() -> Letter {
     Letter::Tell(Tell { label, body: Bytes::new() })
 }
 
+/// With its queues: loom knows no order by what std hands over at a first use, and would take that for a race.
+fn mailbox(limit: u64, is_inbox: bool) -> Arc<Mailbox> {
+    let mailbox = Mailbox::new(limit, limit, is_inbox);
+    mailbox.make();
+    Arc::new(mailbox)
+}
+
 /// A mailbox with one letter, which the peer's own thread has taken.
 fn with_one_taken() -> Arc<Mailbox> {
-    let mailbox = Arc::new(Mailbox::new(1, 1, false));
+    let mailbox = mailbox(1, false);
     assert!(mailbox.try_send(tell()).is_ok());
     assert!(mailbox.take().is_some());
     mailbox
@@ -86,7 +93,7 @@ fn what_a_handler_did_is_seen_by_whoever_finds_its_message_handled() {
 #[test]
 fn what_a_peer_has_told_is_known_before_the_tell_returns() {
     loom::model(|| {
-        let (mailbox, pair) = (Arc::new(Mailbox::new(2, 2, false)), Arc::new(Pair::default()));
+        let (mailbox, pair) = (mailbox(2, false), Arc::new(Pair::default()));
         let tell = |pair: &Arc<Pair>| {
             let label = Arc::new(Label { from: "ada".into(), kind: "k".into(), pair: Some(Arc::clone(pair)) });
             Letter::Tell(Tell { label, body: Bytes::new() })
@@ -117,7 +124,7 @@ fn on_one_core_and_on_two(model: impl Fn() + Send + Sync + 'static) {
 fn a_peer_that_goes_to_sleep_sees_what_came_or_is_rung() {
     on_one_core_and_on_two(|| {
         // Of the mailbox only the bell is used; what there is to do is one word.
-        let (mailbox, has_work) = (Arc::new(Mailbox::new(1, 1, false)), Arc::new(AtomicBool::new(false)));
+        let (mailbox, has_work) = (mailbox(1, false), Arc::new(AtomicBool::new(false)));
         mailbox.bell().own(current_thread());
         let ringer = start({
             let (mailbox, has_work) = (Arc::clone(&mailbox), Arc::clone(&has_work));
@@ -137,7 +144,7 @@ fn a_peer_that_goes_to_sleep_sees_what_came_or_is_rung() {
 #[test]
 fn a_letter_that_is_put_in_is_seen_by_a_peer_that_goes_to_sleep_or_rings_it() {
     on_one_core_and_on_two(|| {
-        let mailbox = Arc::new(Mailbox::new(1, 1, false));
+        let mailbox = mailbox(1, false);
         mailbox.bell().own(current_thread());
         let sender = start({
             let mailbox = Arc::clone(&mailbox);
@@ -155,7 +162,7 @@ fn a_letter_that_is_put_in_is_seen_by_a_peer_that_goes_to_sleep_or_rings_it() {
 #[test]
 fn who_waits_for_room_is_found_by_whoever_frees_it() {
     on_one_core_and_on_two(|| {
-        let mailbox = Arc::new(Mailbox::new(1, 1, false));
+        let mailbox = mailbox(1, false);
         assert!(mailbox.try_send(tell()).is_ok());
         let taker = start({
             let mailbox = Arc::clone(&mailbox);
@@ -178,7 +185,7 @@ fn who_waits_for_room_is_found_by_whoever_frees_it() {
 #[test]
 fn who_waits_for_a_message_is_found_by_whoever_sends_it() {
     on_one_core_and_on_two(|| {
-        let mailbox = Arc::new(Mailbox::new(1, 1, true));
+        let mailbox = mailbox(1, true);
         let sender = start({
             let mailbox = Arc::clone(&mailbox);
             move || assert!(mailbox.try_send(tell()).is_ok())
@@ -314,7 +321,7 @@ fn a_wait_is_ended_by_one_and_wakes_its_thread() {
 #[test]
 fn an_end_without_a_thread_waits_for_the_last_letter_and_comes_once() {
     loom::model(|| {
-        let (mailbox, start_of) = (Arc::new(Mailbox::new(1, 1, true)), Arc::new(Start::new(None)));
+        let (mailbox, start_of) = (mailbox(1, true), Arc::new(Start::new(None)));
         assert!(mailbox.try_send(tell()).is_ok());
         assert!(mailbox.receive(None).is_ok_and(|letter| letter.is_some()));
         let end = |mailbox: &Mailbox, start_of: &Start| start_of.is_without() && mailbox.is_drained() && start_of.end();
