@@ -174,8 +174,8 @@ MUTATIONS = [
     Mutation(
         "await_without_looking_again",
         "who waits for its tells registers and does not look again",
-        "shuttle",
-        "two_threads_that_tell_as_one_peer_are_both_waited_for",
+        "loom",
+        "a_call_that_awaits_its_tells_is_found_by_whoever_handles_them",
         [("src/desk.rs", "        if is_handled() {\n", "        if false && is_handled() {\n")],
     ),
     Mutation(
