@@ -67,15 +67,16 @@ pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
             after.release_call(operation);
         }
     }
-    let (senders, receivers) = peer.mailbox.close();
-    for waiting in senders {
-        waiting.wait().end(Cause::PeerClosed, Err(peer.peer_closed()));
-        after.release_body(waiting.take_body());
+    if let Some((senders, receivers)) = peer.mailbox.close(&peer.system.closed_mailbox) {
+        for waiting in senders {
+            waiting.wait().end(Cause::PeerClosed, Err(peer.peer_closed()));
+            after.release_body(waiting.take_body());
+        }
+        for wait in receivers {
+            wait.end(Cause::Closed, Err(peer.closed()));
+        }
+        bury_all(peer, after);
     }
-    for wait in receivers {
-        wait.end(Cause::Closed, Err(peer.closed()));
-    }
-    bury_all(peer, after);
 }
 
 /// Closes a peer and waits for its end.

@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::first_use::FirstUse;
 use crate::mailbox::Mailbox;
+use crate::mailbox_on_demand::MailboxOnDemand;
 use crate::message::{Ask, Label};
 use crate::name;
 use crate::quiet::Quiet;
@@ -74,6 +75,8 @@ pub(crate) struct SystemCore {
     /// Who waits for a peer to come; closed by the shutdown.
     pub(crate) arrivals: Arrivals,
     pub(crate) next_id: AtomicU64,
+    /// That of all peers that closed before they had one.
+    pub(crate) closed_mailbox: Arc<Mailbox>,
     /// Set by the shutdown: nothing comes in from outside any more.
     pub(crate) is_closed: AtomicBool,
     pub(crate) quiet: Quiet<PeerCore>,
@@ -152,7 +155,7 @@ pub(crate) struct PeerCore {
     pub(crate) turn: Turn<Arc<Operation>>,
     /// Of use only where there are handlers.
     pub(crate) desk: FirstUse<Desk<Arc<Operation>>>,
-    pub(crate) mailbox: Mailbox,
+    pub(crate) mailbox: MailboxOnDemand,
     /// Asks that handlers have kept, or that were received, and that are perhaps not answered.
     pub(crate) kept: Kept,
     /// What a close of this peer ends: waits as this peer, and waits on its own thread.
@@ -312,15 +315,26 @@ pub(crate) struct Kept(Mutex<KeptAsks>);
 
 struct KeptAsks {
     closed: bool,
+    /// Made with the first of them.
+    list: Option<Box<KeptList>>,
+}
+
+struct KeptList {
     asks: Vec<Arc<Ask>>,
     clean_at: usize,
 }
 
 const KEPT_LEN_TO_CLEAN: usize = 64;
 
+impl Default for KeptList {
+    fn default() -> KeptList {
+        KeptList { asks: Vec::new(), clean_at: KEPT_LEN_TO_CLEAN }
+    }
+}
+
 impl Kept {
     pub(crate) fn new() -> Kept {
-        Kept(Mutex::new(KeptAsks { closed: false, asks: Vec::new(), clean_at: KEPT_LEN_TO_CLEAN }))
+        Kept(Mutex::new(KeptAsks { closed: false, list: None }))
     }
 
     /// Notes an ask; gives it back if the peer is at its end.
@@ -329,11 +343,12 @@ impl Kept {
         if kept.closed {
             return Some(ask);
         }
-        if kept.asks.len() >= kept.clean_at {
-            kept.asks.retain(|ask| ask.wait.is_open());
-            kept.clean_at = (2 * kept.asks.len()).max(KEPT_LEN_TO_CLEAN);
+        let list = kept.list.get_or_insert_default();
+        if list.asks.len() >= list.clean_at {
+            list.asks.retain(|ask| ask.wait.is_open());
+            list.clean_at = (2 * list.asks.len()).max(KEPT_LEN_TO_CLEAN);
         }
-        kept.asks.push(ask);
+        list.asks.push(ask);
         None
     }
 
@@ -341,7 +356,7 @@ impl Kept {
     pub(crate) fn close(&self) -> Vec<Arc<Ask>> {
         let mut kept = self.0.lock();
         kept.closed = true;
-        std::mem::take(&mut kept.asks)
+        kept.list.take().map(|list| list.asks).unwrap_or_default()
     }
 }
 

@@ -45,6 +45,7 @@ mod first_use;
 mod fork;
 mod key;
 mod mailbox;
+mod mailbox_on_demand;
 mod message;
 #[cfg(all(test, any(shuttle, loom)))]
 mod model;

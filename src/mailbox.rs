@@ -152,10 +152,6 @@ impl Mailbox {
         }
     }
 
-    pub(crate) fn is_inbox(&self) -> bool {
-        self.is_inbox
-    }
-
     pub(crate) fn bell(&self) -> &Bell {
         &self.bell
     }

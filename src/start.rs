@@ -119,14 +119,15 @@ fn make_now(peer: &Arc<PeerCore>) -> Result<()> {
 }
 
 fn make(peer: &Arc<PeerCore>) -> Result<()> {
-    // The thread has use for it at once, and its own memory is dearer.
+    // The thread has use for them at once, and its own memory is dearer. One that is to sleep needs a mailbox that it has to itself.
+    peer.mailbox.make();
     peer.doing.make();
     let core = Arc::clone(peer);
     let builder = ThreadBuilder::new().name(format!("potluck:{}", peer.name));
     let run = peer.system.above.run;
     let thread = edge::make_thread(|| signals::blocked(|| builder.spawn(move || run(core))))?;
     peer.turn.own(thread.thread().clone());
-    peer.mailbox.bell().own(thread.thread().clone());
+    peer.mailbox.own(&peer.system.closed_mailbox, thread.thread().clone());
     peer.life.ending.begin(thread);
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::first_use::FirstUse;
 use crate::fork;
 use crate::key::Key;
 use crate::mailbox::Mailbox;
+use crate::mailbox_on_demand::MailboxOnDemand;
 use crate::name;
 use crate::peer::{Peer, PeerOptions, check_limit};
 use crate::quiet::Quiet;
@@ -94,6 +95,7 @@ impl PeerSystem {
             limits,
             above: Above { run: worker::run, end: worker::end_without_thread },
             next_id: AtomicU64::new(1),
+            closed_mailbox: Arc::new(closed_mailbox()),
             is_closed: AtomicBool::new(false),
             quiet: Quiet::new(),
             timer: Timer::new(),
@@ -144,7 +146,7 @@ impl PeerSystem {
             hears,
             shelf: Mutex::new(Shelf::new(options.shelf_bytes_max.unwrap_or(limits.shelf_bytes_max))),
             turn: Turn::new(),
-            mailbox: Mailbox::new(
+            mailbox: MailboxOnDemand::new(
                 options.mailbox_messages_max.unwrap_or(limits.mailbox_messages_max),
                 options.mailbox_bytes_max.unwrap_or(limits.mailbox_bytes_max),
                 !hears.messages,
@@ -407,6 +409,13 @@ impl fmt::Debug for PeerSystem {
         let peers = if fork::is_forked() { 0 } else { self.core().registry.len() };
         f.debug_struct("PeerSystem").field("name", &self.name()).field("peers", &peers).finish_non_exhaustive()
     }
+}
+
+fn closed_mailbox() -> Mailbox {
+    let mailbox = Mailbox::new(0, 0, true);
+    // Nobody waits there.
+    let _ = mailbox.close();
+    mailbox
 }
 
 /// The holders that mingle knows of, as places in the order of spawning: those at its beginning, and those that it made. Any can be
