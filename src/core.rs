@@ -32,7 +32,7 @@ use crate::mailbox_on_demand::MailboxOnDemand;
 use crate::message::{Ask, Label};
 use crate::name;
 use crate::quiet::Quiet;
-use crate::registry::Registry;
+use crate::registry::{Named, Registry};
 use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
@@ -164,6 +164,12 @@ pub(crate) struct PeerCore {
     pub(crate) doing: FirstUse<Doing>,
     /// Whether its thread has been made.
     pub(crate) start: Start,
+}
+
+impl Named for PeerCore {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl PeerCore {

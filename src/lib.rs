@@ -53,6 +53,7 @@ mod name;
 mod panics;
 mod peer;
 mod pending;
+mod places;
 mod post;
 mod quiet;
 mod random;

@@ -170,7 +170,7 @@ impl PeerSystem {
         }
         start::begin(&core)?;
         let mut feed = system.feed.lock();
-        system.registry.add(core.id, &core.name, &core);
+        system.registry.add(core.id, &core);
         feed.emit(&mut after.heard, || Event::Joined { peer: Arc::clone(&core.name) });
         drop((feed, spawning));
         system.arrivals.come(&core.name);
