@@ -27,6 +27,7 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::first_use::FirstUse;
+use crate::key::Key;
 use crate::mailbox::Mailbox;
 use crate::mailbox_on_demand::MailboxOnDemand;
 use crate::message::{Ask, Label};
@@ -94,7 +95,7 @@ pub(crate) struct SystemCore {
 impl SystemCore {
     /// The peer that a call is aimed at. A name that nobody has is checked only then.
     pub(crate) fn find(&self, peer: &str) -> Result<Arc<PeerCore>> {
-        match self.registry.find(peer) {
+        match self.registry.find(Key::new(peer)) {
             Some(found) => Ok(found),
             // `name@node` is a target that only a mesh knows.
             None if peer.contains('@') => Err(Error::NoSuchPeer { peer: peer.to_owned() }),
@@ -169,6 +170,10 @@ pub(crate) struct PeerCore {
 impl Named for PeerCore {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn id(&self) -> u64 {
+        self.id
     }
 }
 

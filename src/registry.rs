@@ -3,25 +3,38 @@
 //! Both tables are cut into shards by the hash of the name, each with a lock of its own on cache lines of its own, so that callers who
 //! name different peers do not meet. All locks here are leaves: nothing is called under them.
 
-use std::collections::BTreeMap;
-
 use hashbrown::HashTable;
 
 use crate::key::Key;
 use crate::places::Places;
 use crate::random;
-use crate::sync::{Arc, Mutex, RwLock};
+use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 
 pub(crate) struct Registry<P> {
     names: Shards<RwLock<Names<P>>>,
-    order: Mutex<Order<P>>,
+    /// How many there are. Changed, as is the next, under the lock of a shard of names.
+    len: AtomicUsize,
+    /// How often one has come or gone.
+    changes: AtomicU64,
+    list: Mutex<Option<Listed<P>>>,
     /// By resource.
     holders: Shards<Mutex<ByName<Holders<P>>>>,
 }
 
+/// All peers in the order of spawning, kept until one comes or goes: who goes through thousands again and again counts no references.
+struct Listed<P> {
+    changes: u64,
+    peers: List<P>,
+}
+
+pub(crate) type List<P> = Arc<[Arc<P>]>;
+
 /// What the registry knows of a peer.
 pub(crate) trait Named {
     fn name(&self) -> &str;
+
+    /// Rises with each that is spawned.
+    fn id(&self) -> u64;
 }
 
 /// Peers by name. Those that are spawned one after another lie side by side, and mostly end so, too: only the table of their places,
@@ -116,59 +129,73 @@ fn hash_of(id: u64) -> u64 {
     id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The peers by id, which is the order of spawning.
-struct Order<P> {
-    peers: BTreeMap<u64, Arc<P>>,
-    /// All of them, if somebody has asked since the last came or went: who goes through thousands again and again counts no references.
-    list: Option<List<P>>,
-}
-
-pub(crate) type List<P> = Arc<[Arc<P>]>;
-
 impl<P: Named> Registry<P> {
     pub(crate) fn new() -> Registry<P> {
         Registry {
             names: Shards::new(|| RwLock::new(Names::new())),
-            order: Mutex::new(Order { peers: BTreeMap::new(), list: None }),
+            len: AtomicUsize::new(0),
+            changes: AtomicU64::new(0),
+            list: Mutex::new(None),
             holders: Shards::new(|| Mutex::new(HashTable::new())),
         }
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<P>> {
-        let name = Key::new(name);
+    pub(crate) fn find(&self, name: Key<'_>) -> Option<Arc<P>> {
         self.names.of(name).read().find(name).map(Arc::clone)
     }
 
-    pub(crate) fn add(&self, id: u64, peer: &Arc<P>) {
-        let name = Key::new(peer.name());
-        self.names.of(name).write().add(name, Arc::clone(peer));
-        self.change_order(|peers| peers.insert(id, Arc::clone(peer)));
+    pub(crate) fn add(&self, name: Key<'_>, peer: &Arc<P>) {
+        let mut names = self.names.of(name).write();
+        names.add(name, Arc::clone(peer));
+        self.len.fetch_add(1, Ordering::SeqCst);
+        self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn remove(&self, id: u64, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         let name = Key::new(name);
-        let removed = self.names.of(name).write().remove(name);
+        let removed = {
+            let mut names = self.names.of(name).write();
+            let removed = names.remove(name);
+            self.len.fetch_sub(usize::from(removed.is_some()), Ordering::SeqCst);
+            self.changes.fetch_add(1, Ordering::SeqCst);
+            removed
+        };
         drop(removed);
-        self.change_order(|peers| peers.remove(&id));
+        // A list that is out of date keeps no peer alive.
+        let before = self.list.lock().take();
+        drop(before);
     }
 
     /// All peers in the order of spawning.
     pub(crate) fn list(&self) -> List<P> {
-        let mut order = self.order.lock();
-        let Order { peers, list } = &mut *order;
-        Arc::clone(list.get_or_insert_with(|| peers.values().cloned().collect()))
+        let mut list = self.list.lock();
+        let changes = self.changes.load(Ordering::SeqCst);
+        if let Some(list) = list.as_ref().filter(|list| list.changes == changes) {
+            return Arc::clone(&list.peers);
+        }
+        let made = self.make_list();
+        let peers = Arc::clone(&made.peers);
+        let before = list.replace(made);
+        drop(list);
+        drop(before);
+        peers
     }
 
-    fn change_order(&self, change: impl FnOnce(&mut BTreeMap<u64, Arc<P>>) -> Option<Arc<P>>) {
-        let before = {
-            let mut order = self.order.lock();
-            (change(&mut order.peers), order.list.take())
-        };
-        drop(before);
+    /// All shards are locked at once, in their order, so that nobody is missed who was there before another: who changes one holds no second.
+    fn make_list(&self) -> Listed<P> {
+        let shards: Vec<_> = self.names.0.iter().map(|names| names.0.read()).collect();
+        let peers = shards.iter().flat_map(|names| names.peers.iter().flatten());
+        let mut peers: Vec<(u64, &Arc<P>)> = peers.map(|peer| (peer.id(), peer)).collect();
+        // Those of one shard mostly lie in that order already, which this sort makes use of.
+        peers.sort_by_key(|(id, _)| *id);
+        Listed {
+            changes: self.changes.load(Ordering::SeqCst),
+            peers: peers.into_iter().map(|(_, peer)| Arc::clone(peer)).collect(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.order.lock().peers.len()
+        self.len.load(Ordering::SeqCst)
     }
 
     /// The name of a resource as its holders have it, so that all of them share one text.
@@ -264,20 +291,26 @@ mod tests {
         fn name(&self) -> &str {
             ["ada", "bob", "eve", "kim"][*self as usize]
         }
+
+        fn id(&self) -> u64 {
+            *self
+        }
     }
 
     #[test]
     fn whoever_is_there_is_found_and_a_place_is_used_again() {
         let registry = Registry::new();
-        let add = |id: u64| registry.add(id, &Arc::new(id));
+        let add = |id: u64| registry.add(Key::new(id.name()), &Arc::new(id));
+        let find = |name| registry.find(Key::new(name)).map(|id| *id);
+        let list = || registry.list().iter().map(|id| **id).collect::<Vec<_>>();
         (0..3).for_each(add);
-        registry.remove(1, "bob");
-        assert_eq!((registry.find("bob"), registry.find("kim"), registry.len()), (None, None, 2));
+        assert_eq!(list(), [0, 1, 2]);
+        registry.remove("bob");
+        assert_eq!((find("bob"), find("kim"), registry.len(), list()), (None, None, 2, vec![0, 2]));
         add(3);
-        registry.remove(1, "bob");
-        let found = ["ada", "eve", "kim"].map(|name| registry.find(name).map(|id| *id));
-        assert_eq!((found, registry.find("bob")), ([Some(0), Some(2), Some(3)], None));
-        assert_eq!(registry.list().iter().map(|id| **id).collect::<Vec<_>>(), [0, 2, 3]);
+        registry.remove("bob");
+        assert_eq!((["ada", "eve", "kim"].map(find), find("bob")), ([Some(0), Some(2), Some(3)], None));
+        assert_eq!((list(), registry.len()), (vec![0, 2, 3], 3));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::feed::Feed;
+use crate::feed::{self, Feed, Heard};
 use crate::first_use::FirstUse;
 use crate::fork;
 use crate::key::Key;
@@ -159,20 +159,22 @@ impl PeerSystem {
             life: Life::new(),
             start: Start::new(options.handlers.boxed()),
         });
-        let mut after = After::new();
+        let name = Key::new(name);
+        let mut heard = Heard::new();
         let spawning = system.spawning.lock();
         system.check_open()?;
         if system.registry.find(name).is_some() {
-            return Err(Error::NameTaken { peer: name.to_owned() });
+            return Err(Error::NameTaken { peer: name.text.to_owned() });
         }
         if system.registry.len() as u64 >= limits.peers_max {
             return Err(Error::LimitReached(format!("peers_max of the system is {}", limits.peers_max)));
         }
         start::begin(&core)?;
         let mut feed = system.feed.lock();
-        system.registry.add(core.id, &core);
-        feed.emit(&mut after.heard, || Event::Joined { peer: Arc::clone(&core.name) });
+        system.registry.add(name, &core);
+        feed.emit(&mut heard, || Event::Joined { peer: Arc::clone(&core.name) });
         drop((feed, spawning));
+        feed::wake(heard);
         system.arrivals.come(&core.name);
         Ok(Peer::new(core))
     }
