@@ -32,7 +32,13 @@ impl Arrivals {
 
     /// After a peer can be found: tells those who wait for it.
     pub(crate) fn come(&self, name: &str) {
-        let came = self.0.lock().waits.extract_if(.., |(awaited, _)| awaited == name).collect::<Vec<_>>();
+        let came = {
+            let waits = &mut self.0.lock().waits;
+            if waits.is_empty() {
+                return;
+            }
+            waits.extract_if(.., |(awaited, _)| awaited == name).collect::<Vec<_>>()
+        };
         for (_, wait) in came {
             wait.end(Cause::Answered, Ok(()));
         }

@@ -104,7 +104,7 @@ pub(crate) fn wait_for(
     ending: &Ending,
     verb: &'static str,
     whom: Option<&Arc<str>>,
-    deadline: Deadline,
+    mut deadline: Deadline,
     joined: impl FnOnce(),
 ) -> Result<Ended> {
     let mut wait = None;
@@ -120,7 +120,10 @@ pub(crate) fn wait_for(
             // It cannot join itself.
             (Look::Itself, _) => return Ok(Ended::Deferred),
             (Look::Wait, None) if deadline.is_now() => return Ok(Ended::StillRunning),
-            (Look::Wait, None) => wait = Some(Arc::new(Wait::new())),
+            (Look::Wait, None) => {
+                deadline = deadline.begin();
+                wait = Some(Arc::new(Wait::new()));
+            }
             (Look::Wait, Some(wait)) => {
                 let whom = whom.cloned();
                 let _in_call = in_call(verb, None, move || whom.clone());

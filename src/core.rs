@@ -27,11 +27,12 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::first_use::FirstUse;
+use crate::key::Key;
 use crate::mailbox::Mailbox;
 use crate::message::Ask;
 use crate::name;
 use crate::quiet::Quiet;
-use crate::registry::Registry;
+use crate::registry::{Named, Registry};
 use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
@@ -92,7 +93,7 @@ pub(crate) struct SystemCore {
 impl SystemCore {
     /// The peer that a call is aimed at. A name that nobody has is checked only then.
     pub(crate) fn find(&self, peer: &str) -> Result<Arc<PeerCore>> {
-        match self.registry.find(peer) {
+        match self.registry.find(Key::new(peer)) {
             Some(found) => Ok(found),
             // `name@node` is a target that only a mesh knows.
             None if peer.contains('@') => Err(Error::NoSuchPeer { peer: peer.to_owned() }),
@@ -164,6 +165,16 @@ pub(crate) struct PeerCore {
     pub(crate) doing: FirstUse<Doing>,
     /// Whether its thread has been made.
     pub(crate) start: Start,
+}
+
+impl Named for PeerCore {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn id(&self) -> u64 {
+        self.id
+    }
 }
 
 impl PeerCore {
@@ -281,15 +292,26 @@ pub(crate) struct Kept(Mutex<KeptAsks>);
 
 struct KeptAsks {
     closed: bool,
+    /// Made with the first of them.
+    list: Option<Box<KeptList>>,
+}
+
+struct KeptList {
     asks: Vec<Arc<Ask>>,
     clean_at: usize,
 }
 
 const KEPT_LEN_TO_CLEAN: usize = 64;
 
+impl Default for KeptList {
+    fn default() -> KeptList {
+        KeptList { asks: Vec::new(), clean_at: KEPT_LEN_TO_CLEAN }
+    }
+}
+
 impl Kept {
     pub(crate) fn new() -> Kept {
-        Kept(Mutex::new(KeptAsks { closed: false, asks: Vec::new(), clean_at: KEPT_LEN_TO_CLEAN }))
+        Kept(Mutex::new(KeptAsks { closed: false, list: None }))
     }
 
     /// Notes an ask; gives it back if the peer is at its end.
@@ -298,11 +320,12 @@ impl Kept {
         if kept.closed {
             return Some(ask);
         }
-        if kept.asks.len() >= kept.clean_at {
-            kept.asks.retain(|ask| ask.wait.is_open());
-            kept.clean_at = (2 * kept.asks.len()).max(KEPT_LEN_TO_CLEAN);
+        let list = kept.list.get_or_insert_default();
+        if list.asks.len() >= list.clean_at {
+            list.asks.retain(|ask| ask.wait.is_open());
+            list.clean_at = (2 * list.asks.len()).max(KEPT_LEN_TO_CLEAN);
         }
-        kept.asks.push(ask);
+        list.asks.push(ask);
         None
     }
 
@@ -310,7 +333,7 @@ impl Kept {
     pub(crate) fn close(&self) -> Vec<Arc<Ask>> {
         let mut kept = self.0.lock();
         kept.closed = true;
-        std::mem::take(&mut kept.asks)
+        kept.list.take().map(|list| list.asks).unwrap_or_default()
     }
 }
 

@@ -11,10 +11,22 @@ pub(crate) struct Ending(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    thread: Option<JoinHandle<()>>,
     stage: Stage,
+    /// Made when there is a thread, or somebody waits: most peers whose threads are made on demand have neither.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
+    thread: Option<JoinHandle<()>>,
     /// Who waits for the end, and then for the join.
     waits: Vec<Arc<Wait<()>>>,
+}
+
+impl State {
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -47,7 +59,7 @@ impl Ending {
     /// Notes the thread that has been made.
     pub(crate) fn begin(&self, thread: JoinHandle<()>) {
         let mut state = self.0.lock();
-        state.thread = Some(thread);
+        state.more().thread = Some(thread);
         if state.stage == Stage::None {
             state.stage = Stage::Running;
         }
@@ -57,20 +69,20 @@ impl Ending {
     pub(crate) fn look(&self, wait: Option<&Arc<Wait<()>>>) -> Look {
         let mut state = self.0.lock();
         let is_itself = |thread: &JoinHandle<()>| thread.thread().id() == current_thread().id();
-        match (state.stage, &state.thread) {
+        match (state.stage, state.more.as_ref().and_then(|more| more.thread.as_ref())) {
             (Stage::None | Stage::Joined, _) => return Look::Over,
             (_, Some(thread)) if is_itself(thread) => return Look::Itself,
             (Stage::Ended, Some(_)) => {}
             (Stage::Running | Stage::Ended, _) => {
-                state.waits.extend(wait.cloned());
+                state.more().waits.extend(wait.cloned());
                 return Look::Wait;
             }
         }
-        state.thread.take().map_or(Look::Wait, Look::Join)
+        state.more().thread.take().map_or(Look::Wait, Look::Join)
     }
 
     pub(crate) fn leave(&self, wait: &Arc<Wait<()>>) {
-        self.0.lock().waits.retain(|other| !Arc::ptr_eq(other, wait));
+        self.0.lock().more().waits.retain(|other| !Arc::ptr_eq(other, wait));
     }
 
     /// By the thread itself, last of all.
@@ -85,7 +97,7 @@ impl Ending {
 
     /// By the thread itself, when nobody is left to join it: false if somebody does.
     pub(crate) fn detach(&self) -> bool {
-        let thread = self.0.lock().thread.take();
+        let thread = self.0.lock().more().thread.take();
         thread.is_some()
     }
 
@@ -94,7 +106,7 @@ impl Ending {
         let waits = {
             let mut state = self.0.lock();
             state.stage = to;
-            std::mem::take(&mut state.waits)
+            state.more.as_mut().map(|more| std::mem::take(&mut more.waits)).unwrap_or_default()
         };
         for wait in waits {
             wait.end(Cause::Answered, Ok(()));

@@ -18,6 +18,13 @@ use crate::turn::{Cause, Wait};
 /// Readers to be woken, when the outermost call ends and no lock is held.
 pub(crate) type Heard = Vec<Arc<Wait<()>>>;
 
+/// By a call that has nothing else to do at its end; the others have it done by their `After`.
+pub(crate) fn wake(heard: Heard) {
+    for wait in heard {
+        wait.end(Cause::Answered, Ok(()));
+    }
+}
+
 pub(crate) struct Feed {
     readers: Mutex<Readers>,
     readers_len: AtomicUsize,

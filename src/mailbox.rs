@@ -35,8 +35,8 @@
 //! A closed entry lets nothing in, whoever waits in line is given back, and what is inside is buried. It is drained when all that was
 //! put has been taken, and nothing is in hands.
 //!
-//! Most peers never get a letter: the queues are made with the first one, or by the peer's own thread, if it is to take letters. A close
-//! before that leaves word that there will be none.
+//! Most peers never get a letter: the queues are made with the first one, or with the thread that is to take them. A close before that leaves
+//! word that there will be none.
 //!
 //! # Waking
 //!
@@ -272,7 +272,7 @@ impl Mailbox {
         self.queues.get()?.as_deref()
     }
 
-    /// Makes the queues: by the peer's own thread, before it first sleeps, so that it and whoever puts a letter in have a lock in common.
+    /// Makes the queues, before the peer's own thread is made: so that one that sleeps and whoever puts a letter in have a lock in common.
     pub(crate) fn make(&self) {
         self.queues();
     }

@@ -317,7 +317,7 @@ impl Peer {
     /// has an on_stop and, by [`SystemOptions::lazy_threads`](crate::SystemOptions::lazy_threads), no thread yet, and none can be made.
     pub fn close(&self, timeout: Duration) -> Result<Ended> {
         fork::check()?;
-        close::close(&self.core, Deadline::after(timeout))
+        close::close(&self.core, Deadline::within(timeout))
     }
 
     /// Whether it has ended, by whoever's close: its last handler has returned and its name is free.

@@ -11,7 +11,7 @@ use crate::core::{Begun, Form, PeerCore, Underway, in_call, runs};
 use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::feed::Heard;
+use crate::feed::{self, Heard};
 use crate::key::Key;
 use crate::mailbox::{IsClosed, NoRoom, Parcel, Receivers, Waiting};
 use crate::message::{Ask, Letter, Message, Tell};
@@ -50,9 +50,7 @@ impl Sending {
             (Phase::Queued, Waiting::Ask(ask)) => {
                 let mut heard = Heard::new();
                 record_ask(&self.to, ask, &mut heard);
-                for wait in heard {
-                    wait.end(Cause::Answered, Ok(()));
-                }
+                feed::wake(heard);
             }
             _ => return Bytes::new(),
         }

@@ -14,13 +14,15 @@ use crate::unwind::drop_reference;
 #[derive(Clone)]
 pub struct Resource(Arc<Content>);
 
+/// What each look at it needs comes first.
+#[repr(C)]
 struct Content {
     name: Arc<str>,
+    version: u64,
+    body: Bytes,
     /// The name of the peer that made it: the very reference which that peer keeps, so that a peer spawned again under this
     /// name, or one of another system, is told apart. Nobody else's can lie at the same place as long as this one is held.
     origin: Arc<str>,
-    version: u64,
-    body: Bytes,
 }
 
 impl Resource {

@@ -14,6 +14,7 @@ use crate::close::{self, Ended};
 use crate::core::{PeerCore, Stage, SystemCore, in_call, running};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::feed::{self, Heard};
 use crate::snapshot;
 use crate::sync::{Arc, Ordering};
 use crate::turn::{Cause, Wait};
@@ -76,8 +77,9 @@ pub(crate) fn shutdown(system: &Arc<SystemCore>, timeout: Duration) -> Result<Re
     let timer = system.timer.ending();
     let ended = close::wait_for(timer, "shutdown", None, deadline, || timer.joined())?;
     if ended == Ended::Yes {
-        let mut after = After::new();
-        system.feed.lock().close(&mut after.heard);
+        let mut heard = Heard::new();
+        system.feed.lock().close(&mut heard);
+        feed::wake(heard);
     }
     Ok(report(ended))
 }

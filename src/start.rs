@@ -122,6 +122,9 @@ fn make_now(peer: &Arc<PeerCore>) -> Result<()> {
 fn make(peer: &Arc<PeerCore>) -> Result<()> {
     // The thread has use for it at once, and its own memory is dearer.
     peer.doing.make();
+    if !peer.mailbox.is_inbox() {
+        peer.mailbox.make();
+    }
     let core = Arc::clone(peer);
     let builder = ThreadBuilder::new().name(format!("potluck:{}", peer.name));
     let run = peer.system.above.run;

@@ -5,25 +5,24 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
-use crate::call::{self, After, block};
+use crate::call::{After, block};
 use crate::close;
-use crate::core::{Above, Begun, Form, Kept, Life, Limits, PeerCore, Stage, SystemCore, in_call};
+use crate::core::{Above, Kept, Life, Limits, PeerCore, Stage, SystemCore, in_call};
 use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::feed::Feed;
+use crate::feed::{self, Feed, Heard};
 use crate::first_use::FirstUse;
 use crate::fork;
 use crate::key::Key;
 use crate::mailbox::Mailbox;
+use crate::mingle::{self, Round};
 use crate::name;
 use crate::peer::{Peer, PeerOptions, check_limit};
 use crate::quiet::Quiet;
-use crate::random::{self, SplitMix64};
 use crate::reader::EventReader;
 use crate::registry::Registry;
-use crate::resource::Resource;
 use crate::shelf::Shelf;
 use crate::shutdown::{self, Report};
 use crate::snapshot::{self, Snapshot};
@@ -157,20 +156,22 @@ impl PeerSystem {
             life: Life::new(),
             start: Start::new(options.handlers.boxed()),
         });
-        let mut after = After::new();
+        let name = Key::new(name);
+        let mut heard = Heard::new();
         let spawning = system.spawning.lock();
         system.check_open()?;
         if system.registry.find(name).is_some() {
-            return Err(Error::NameTaken { peer: name.to_owned() });
+            return Err(Error::NameTaken { peer: name.text.to_owned() });
         }
         if system.registry.len() as u64 >= limits.peers_max {
             return Err(Error::LimitReached(format!("peers_max of the system is {}", limits.peers_max)));
         }
         start::begin(&core)?;
         let mut feed = system.feed.lock();
-        system.registry.add(core.id, &core.name, &core);
-        feed.emit(&mut after.heard, || Event::Joined { peer: Arc::clone(&core.name) });
+        system.registry.add(name, &core);
+        feed.emit(&mut heard, || Event::Joined { peer: Arc::clone(&core.name) });
         drop((feed, spawning));
+        feed::wake(heard);
         system.arrivals.come(&core.name);
         Ok(Peer::new(core))
     }
@@ -270,22 +271,11 @@ impl PeerSystem {
     /// # Errors
     ///
     /// [`Error::NoSuchResource`] if nobody holds it, [`Error::InvalidName`], [`Error::Closed`].
-    pub fn mingle(&self, resource: &str, seed: u64, timeout: Duration) -> Result<Vec<Mingled>> {
+    pub fn mingle(&self, resource: &str, seed: u64, timeout: Duration) -> Result<Round> {
         fork::check()?;
         let deadline = Deadline::after(timeout);
         self.core().check_inside()?;
-        name::check_resource(resource)?;
-        let holders = self.core().registry.ids_of_holders(Key::new(resource));
-        if holders.is_empty() {
-            return Err(Error::NoSuchResource { name: resource.to_owned(), peer: None });
-        }
-        let peers = self.core().registry.list();
-        if peers.len() < 2 {
-            return Ok(Vec::new());
-        }
-        let (mut holders, mut random) = (Holders::new(&peers, &holders), SplitMix64::new(seed));
-        let mingle_one = |at| mingle_one(&peers, at, resource, &mut holders, &mut random, deadline);
-        Ok((0..peers.len()).map(mingle_one).collect())
+        mingle::mingle(self.core(), resource, seed, deadline)
     }
 
     /// A reader of what happens from now on, which begins with a `joined` for every peer that is there.
@@ -409,85 +399,6 @@ impl fmt::Debug for PeerSystem {
     }
 }
 
-/// The holders that mingle knows of, as places in the order of spawning: those at its beginning, and those that it made. Any can be
-/// picked in one step.
-struct Holders {
-    holders: Vec<usize>,
-    /// By peer: its index among the holders.
-    index: Vec<Option<usize>>,
-}
-
-impl Holders {
-    /// Both lists are in the order of spawning.
-    fn new(peers: &[Arc<PeerCore>], holders: &[u64]) -> Holders {
-        let mut left = holders.iter().peekable();
-        let mut found = Holders { holders: Vec::with_capacity(peers.len()), index: vec![None; peers.len()] };
-        for (place, peer) in peers.iter().enumerate() {
-            // One that has come or gone between the two lists is left out.
-            while left.next_if(|holder| **holder < peer.id).is_some() {}
-            if left.next_if(|holder| **holder == peer.id).is_some() {
-                found.add(place);
-            }
-        }
-        found
-    }
-
-    fn pick(&self, but: usize, seeded: &mut SplitMix64) -> Option<usize> {
-        let at = random::place_but(self.index[but], self.holders.len(), |choices| seeded.below(choices))?;
-        Some(self.holders[at])
-    }
-
-    fn add(&mut self, place: usize) {
-        if self.index[place].is_none() {
-            self.index[place] = Some(self.holders.len());
-            self.holders.push(place);
-        }
-    }
-
-    fn remove(&mut self, place: usize) {
-        if let Some(index) = self.index[place].take() {
-            self.holders.swap_remove(index);
-            if let Some(moved) = self.holders.get(index) {
-                self.index[*moved] = Some(index);
-            }
-        }
-    }
-}
-
-fn mingle_one(
-    peers: &[Arc<PeerCore>],
-    at: usize,
-    resource: &str,
-    holders: &mut Holders,
-    random: &mut SplitMix64,
-    deadline: Deadline,
-) -> Mingled {
-    let mingled = |from: Option<&Arc<PeerCore>>, result| Mingled {
-        peer: Arc::clone(&peers[at].name),
-        from: from.map(|from| Arc::clone(&from.name)),
-        result,
-    };
-    if let Err(error) = peers[at].check_acting() {
-        return mingled(None, Err(error));
-    }
-    while let Some(place) = holders.pick(at, random) {
-        let from = &peers[place];
-        let begun = call::request_from(&peers[at], from, resource, Form::Blocking(deadline));
-        let result = begun.and_then(Begun::resource);
-        match &result {
-            // Somebody else's act: at this moment it is no holder.
-            Err(Error::PeerClosed { .. } | Error::NoSuchResource { .. }) => {
-                holders.remove(place);
-                continue;
-            }
-            Ok(_) => holders.add(at),
-            Err(_) => {}
-        }
-        return mingled(Some(from), result);
-    }
-    mingled(None, Err(Error::NoSuchResource { name: resource.to_owned(), peer: None }))
-}
-
 /// One peer that holds a resource; see [`PeerSystem::holders`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -500,18 +411,6 @@ pub struct Holder {
     pub version: u64,
     /// Its size in bytes.
     pub size: u64,
-}
-
-/// What one peer did in a [`PeerSystem::mingle`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Mingled {
-    /// Who requested.
-    pub peer: Arc<str>,
-    /// From whom; `None` if nobody else held it.
-    pub from: Option<Arc<str>>,
-    /// What it got.
-    pub result: Result<Resource>,
 }
 
 /// Limits and habits of a system, for [`PeerSystem::open_with`].

@@ -69,6 +69,12 @@ pub(crate) struct Waits(Mutex<List>);
 
 struct List {
     closed: bool,
+    /// Made with the first call: most peers never wait.
+    places: Option<Box<Places>>,
+}
+
+#[derive(Default)]
+struct Places {
     /// By number; empty places are used again, so that one more call mostly takes no memory.
     calls: Vec<Option<Arc<dyn Interrupt>>>,
     empty: Vec<usize>,
@@ -76,7 +82,7 @@ struct List {
 
 impl Waits {
     pub(crate) fn new() -> Waits {
-        Waits(Mutex::new(List { closed: false, calls: Vec::new(), empty: Vec::new() }))
+        Waits(Mutex::new(List { closed: false, places: None }))
     }
 
     /// Adds a call, and gives the number to remove it by; `None` if they are closed.
@@ -85,14 +91,15 @@ impl Waits {
         if list.closed {
             return None;
         }
-        match list.empty.pop() {
+        let Places { calls, empty } = &mut **list.places.get_or_insert_default();
+        match empty.pop() {
             Some(number) => {
-                list.calls[number] = Some(call);
+                calls[number] = Some(call);
                 Some(number)
             }
             None => {
-                list.calls.push(Some(call));
-                Some(list.calls.len() - 1)
+                calls.push(Some(call));
+                Some(calls.len() - 1)
             }
         }
     }
@@ -101,9 +108,10 @@ impl Waits {
     pub(crate) fn remove(&self, number: usize) {
         let mut list = self.0.lock();
         // A close may have taken all.
-        let removed = list.calls.get_mut(number).and_then(Option::take);
+        let Some(Places { calls, empty }) = list.places.as_deref_mut() else { return };
+        let removed = calls.get_mut(number).and_then(Option::take);
         if removed.is_some() {
-            list.empty.push(number);
+            empty.push(number);
         }
         drop(list);
         // After the lock: it may be the last reference to what the call offered.
@@ -112,12 +120,13 @@ impl Waits {
 
     /// Refuses all from now on and ends those there are.
     pub(crate) fn close(&self, name: &str) -> Vec<(Bytes, Arc<dyn Interrupt>)> {
-        let calls = {
+        let places = {
             let mut list = self.0.lock();
             list.closed = true;
-            std::mem::take(&mut list.calls)
+            list.places.take()
         };
         // Its caller may have let go of it meanwhile.
-        calls.into_iter().flatten().map(|call| (call.give_up(Why::Closed(name)), call)).collect()
+        let calls = places.map(|places| places.calls).into_iter().flatten().flatten();
+        calls.map(|call| (call.give_up(Why::Closed(name)), call)).collect()
     }
 }

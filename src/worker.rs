@@ -14,6 +14,7 @@ use crate::deadline::Deadline;
 use crate::doing::{About, Doing};
 use crate::error::Error;
 use crate::event::Event;
+use crate::feed::{self, Heard};
 use crate::key::Key;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
@@ -28,9 +29,6 @@ pub(crate) fn run(core: Arc<PeerCore>) {
     let handlers = handlers_of(&core);
     let mut worker = Worker { peer: Peer::new(Arc::clone(&core)), core, handlers };
     let core = Arc::clone(&worker.core);
-    if !core.mailbox.is_inbox() {
-        core.mailbox.make();
-    }
     while core.life.stage() == Stage::Open {
         worker.round(&core);
     }
@@ -333,20 +331,20 @@ fn leave(core: &Arc<PeerCore>, handlers: Handlers) {
     drop_user_data(on_received);
     drop_user_data(on_stop);
     clear_shelf(core);
-    let mut after = After::new();
+    let mut heard = Heard::new();
     {
         let mut feed = core.system.feed.lock();
-        core.system.registry.remove(core.id, &core.name);
-        feed.emit(&mut after.heard, || Event::Left { peer: Arc::clone(&core.name) });
+        core.system.registry.remove(&core.name);
+        feed.emit(&mut heard, || Event::Left { peer: Arc::clone(&core.name) });
         if core.system.check_open().is_err() && core.system.registry.len() == 0 {
-            feed.close(&mut after.heard);
+            feed.close(&mut heard);
             // No call is under way any more, and nobody may come to say so.
             core.system.timer.close();
         }
         // Under the lock, which a shutdown takes last: after it, all have ended.
         core.life.step(Stage::Closing, Stage::Ended);
     }
-    drop(after);
+    feed::wake(heard);
     core.told.close();
     shutdown::left(core);
 }

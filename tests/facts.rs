@@ -59,7 +59,7 @@ fn every_dependency_of_the_default_build_is_explained() {
         assert!(architecture.contains(&format!("| {name} ")), "{name}");
         count += 1;
     }
-    assert_eq!(count, 6, "the README says how many");
+    assert_eq!(count, 5, "the README says how many");
 }
 
 #[test]

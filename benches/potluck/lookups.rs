@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::thread::{self, Builder};
 
-use potluck::{Bytes, Peer, PeerSystem};
+use potluck::{Bytes, Mingled, Peer, PeerSystem};
 
 use crate::floors::Shelves;
 use crate::random::Random;
@@ -94,12 +94,11 @@ impl Party {
     /// As many mingles as make so many exchanges; ns an exchange.
     fn mingle(&self) -> Outcome<f64> {
         let times = CALLS.div_ceil(self.peers.len());
-        let mut last = Vec::new();
-        let time = per_call(times, times * self.peers.len(), || {
-            last = self.system.mingle("bread", 1, SOON)?;
-            Ok(last.len())
-        })?;
-        check("all got some", last.iter().all(|one| one.result.as_ref().is_ok_and(|bread| bread.len() == 64)), true)?;
+        let mut last = None;
+        let time =
+            per_call(times, times * self.peers.len(), || Ok(last.insert(self.system.mingle("bread", 1, SOON)?).len()))?;
+        let got_some = |one: Mingled| one.result.is_ok_and(|bread| bread.len() == 64);
+        check("all got some", last.is_some_and(|round| round.iter().all(got_some)), true)?;
         Ok(time / self.peers.len() as f64)
     }
 

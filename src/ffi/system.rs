@@ -300,7 +300,7 @@ pub unsafe extern "C" fn potluck_system_mingle(
         let resource = unsafe { input::name("resource", resource) }?;
         let mingled = entry.system.mingle(resource, seed, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
-        unsafe { list::give(mingled, out_list) }
+        unsafe { list::give(mingled.iter().collect(), out_list) }
     })
 }
 

@@ -86,7 +86,7 @@ fn whichever_call_hands_it_on_and_whichever_handler_sees_it_a_body_stays_where_i
     assert_eq!(place(eve.fetch("soup", LONG).unwrap()), at);
     assert_eq!(place(eve.exchange("ada", "soup", LONG).unwrap()), at);
     assert_eq!(sights.recv_timeout(LONG), Ok(at));
-    for entry in kitchen.mingle("soup", 1, LONG).unwrap() {
+    for entry in kitchen.mingle("soup", 1, LONG).unwrap().iter() {
         assert_eq!(place(entry.result.unwrap()), at);
     }
     for peer in [ada, bob, eve] {

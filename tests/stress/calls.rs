@@ -227,7 +227,7 @@ fn holders(me: &Guest, random: &mut Random) -> Result<()> {
 }
 
 fn mingle(me: &Guest, random: &mut Random) -> Result<()> {
-    for entry in me.kitchen.system.mingle(random.one_of(&RESOURCES), random.next(), random.timeout())? {
+    for entry in me.kitchen.system.mingle(random.one_of(&RESOURCES), random.next(), random.timeout())?.iter() {
         match &entry.result {
             Ok(got) => me.look(got)?,
             Err(Error::Closed { .. } | Error::Deadlock { .. }) => {}

@@ -1,6 +1,6 @@
 //! Mingle: each peer requests from a random other holder, and the same seed gives the same result.
 
-use potluck::{Ended, HandlerError, Mingled, PeerOptions};
+use potluck::{Ended, HandlerError, Mingled, PeerOptions, Round};
 
 use crate::support::{Kitchen, LONG, NOW, drain, kitchen, no_such_resource, refused, shut_down};
 
@@ -14,7 +14,7 @@ fn party(count: usize) -> Kitchen {
 }
 
 /// Who got what from whom.
-fn told(round: &[Mingled]) -> Vec<String> {
+fn told(round: &Round) -> Vec<String> {
     round
         .iter()
         .map(|entry| match &entry.result {
@@ -77,7 +77,7 @@ fn the_only_holder_gets_nothing_and_the_others_get_it_in_turn() {
     let kitchen = kitchen();
     let peers = ["ada", "bob", "eve"].map(|name| kitchen.spawn(name).unwrap());
     peers[0].share("soup", "tomato").unwrap();
-    let round = kitchen.mingle("soup", 7, LONG).unwrap();
+    let round: Vec<Mingled> = kitchen.mingle("soup", 7, LONG).unwrap().iter().collect();
     assert_eq!((&*round[0].peer, &round[0].from), ("ada", &None));
     assert_eq!(round[0].result.as_ref().unwrap_err(), &no_such_resource("soup", None));
     assert_eq!(round[1].from.as_deref(), Some("ada"));
@@ -94,7 +94,7 @@ fn a_failure_is_an_entry_and_not_the_end_of_the_rest() {
     kitchen.spawn("eve").unwrap();
     let round = kitchen.mingle("soup", 1, LONG).unwrap();
     assert_eq!(round.len(), 3);
-    for entry in &round[1..] {
+    for entry in round.iter().skip(1) {
         assert_eq!(entry.from.as_deref(), Some("ada"));
         assert_eq!(entry.result.as_ref().unwrap_err(), &refused("ada", "no"));
     }
