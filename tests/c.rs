@@ -118,8 +118,13 @@ fn link_with(libs: &Path, source: &Path, object: &Path, flags: Vec<String>, link
     program
 }
 
+/// Which library it loads is written in the program: not by the path that cargo gives, where another one may be.
 fn run(program: &Path, arguments: &[&str]) -> Output {
-    Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    Command::new(program)
+        .args(arguments)
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
 fn text(bytes: &[u8]) -> String {
