@@ -797,7 +797,8 @@ const char *potluck_status_str(potluck_status_t status);
 /**
  * What the last failing call on this thread said: one line, "" if none has failed. Valid until the next failing call on this
  * thread, or the end of it; means something only right after a failure, since a call that succeeds leaves it. In a callback it begins
- * anew, and what fails there is forgotten when that returns. Does not block.
+ * anew, and what fails there is forgotten when that returns. Where a thread's own data have gone (late in pthread_key_create's
+ * destructors) there is none: "". Does not block.
  */
 const char *potluck_last_error(void);
 

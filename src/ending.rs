@@ -3,7 +3,7 @@
 //! It runs → it has ended, said by the thread as its last act → it is joined, by whoever comes first after that. A peer whose thread is
 //! made on demand counts as running from the beginning; if none was ever made, it is as good as joined at its end.
 
-use crate::sync::{Arc, JoinHandle, Mutex, current_thread};
+use crate::sync::{Arc, JoinHandle, Mutex, current_id};
 use crate::turn::{Cause, Wait};
 
 #[derive(Default)]
@@ -68,7 +68,7 @@ impl Ending {
     /// Looks what there is to do, and registers `wait` if it is to wait.
     pub(crate) fn look(&self, wait: Option<&Arc<Wait<()>>>) -> Look {
         let mut state = self.0.lock();
-        let is_itself = |thread: &JoinHandle<()>| thread.thread().id() == current_thread().id();
+        let is_itself = |thread: &JoinHandle<()>| Some(thread.thread().id()) == current_id();
         match (state.stage, state.more.as_ref().and_then(|more| more.thread.as_ref())) {
             (Stage::None | Stage::Joined, _) => return Look::Over,
             (_, Some(thread)) if is_itself(thread) => return Look::Itself,

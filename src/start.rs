@@ -29,7 +29,7 @@ use crate::core::PeerCore;
 use crate::edge;
 use crate::error::Result;
 use crate::signals;
-use crate::sync::{Arc, AtomicU8, Mutex, Ordering, ThreadBuilder, fence};
+use crate::sync::{Arc, AtomicU8, Mutex, Ordering, ThreadBuilder, current_id, fence};
 
 pub(crate) struct Start {
     stage: AtomicU8,
@@ -130,6 +130,7 @@ fn make(peer: &Arc<PeerCore>) -> Result<()> {
     let run = peer.system.above.run;
     let body = move || {
         cancel::never();
+        current_id();
         run(core);
     };
     let thread = edge::make_thread(|| signals::blocked(|| builder.spawn(body)))?;

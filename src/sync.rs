@@ -7,6 +7,9 @@
 #[cfg(any(shuttle, loom))]
 mod checked;
 
+#[cfg(not(any(shuttle, loom)))]
+mod waker;
+
 #[cfg(any(shuttle, loom))]
 pub(crate) use checked::*;
 
@@ -21,13 +24,13 @@ pub(crate) use std::hint::spin_loop;
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(any(shuttle, loom)))]
-pub(crate) use std::thread::{
-    Builder as ThreadBuilder, JoinHandle, Thread, current as current_thread, park, park_timeout, yield_now,
-};
+pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle, Thread, park, park_timeout, yield_now};
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) use std::thread_local;
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) use std::time::Instant;
+#[cfg(not(any(shuttle, loom)))]
+pub(crate) use waker::{Waker, current_id};
 
 /// A value of the whole process, made when it is first used.
 #[cfg(not(any(shuttle, loom)))]

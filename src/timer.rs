@@ -14,7 +14,7 @@ use crate::ending::Ending;
 use crate::error::Result;
 use crate::fork;
 use crate::signals;
-use crate::sync::{Arc, Instant, Mutex, Thread, ThreadBuilder, park, park_timeout};
+use crate::sync::{Arc, Instant, Mutex, Thread, ThreadBuilder, current_id, park, park_timeout};
 use crate::unwind::drop_user_data;
 use crate::waits::{Interrupt, Why};
 
@@ -51,6 +51,7 @@ impl Timer {
         let builder = ThreadBuilder::new().name(format!("potluck-timer:{system}"));
         let body = move || {
             cancel::never();
+            current_id();
             run(&shared);
         };
         let thread = edge::make_thread(|| signals::blocked(|| builder.spawn(body)))?;

@@ -51,15 +51,14 @@
 use std::collections::VecDeque;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::readiness::Readiness;
 use crate::ring::{self, Links, Place};
 use crate::spin::{self, Habit, Way};
-use crate::sync::{
-    Arc, AtomicBool, AtomicU8, AtomicU32, Mutex, OnceLock, Ordering, Thread, current_thread, park, park_timeout,
-};
+use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU32, Mutex, OnceLock, Ordering, Thread, Waker, park};
 
 const FREE: u8 = 0;
 const HELD: u8 = 1;
@@ -318,7 +317,7 @@ pub(crate) struct Wait<T> {
 /// Who is told when a call is done.
 enum Waiter {
     /// The thread that made the call, and where its link comes from: the peer whose own thread it is.
-    Thread { thread: Thread, from: Option<Place> },
+    Thread { thread: Waker, from: Option<Place> },
     /// Whoever waits for a call that was started.
     Listeners(Mutex<Listeners>),
 }
@@ -343,7 +342,7 @@ impl<T> Wait<T> {
 
     /// A wait of the calling thread, whose links come `from` there.
     pub(crate) fn of_thread(from: Option<Place>) -> Wait<T> {
-        Wait::of(Waiter::Thread { thread: current_thread(), from })
+        Wait::of(Waiter::Thread { thread: Waker::of_this_thread(), from })
     }
 
     /// A wait of a call that was started: of whoever [`listen`](Wait::listen)s.
@@ -569,8 +568,8 @@ impl<T> Wait<T> {
                 continue;
             }
             match deadline.left() {
-                None => park(),
-                Some(left) if !left.is_zero() => park_timeout(left),
+                None => self.park(None),
+                Some(left) if !left.is_zero() => self.park(Some(left)),
                 Some(_) => {
                     deadline = Deadline::Never;
                     if let Some(give_up) = give_up.take() {
@@ -580,6 +579,15 @@ impl<T> Wait<T> {
             }
         }
         self.result.lock().take().unwrap_or_else(|| Err(Error::Internal("a result was taken twice".to_owned())))
+    }
+}
+
+impl<T> Wait<T> {
+    /// Parks the thread that made it, whom `finish` unparks.
+    fn park(&self, timeout: Option<Duration>) {
+        if let Waiter::Thread { thread, .. } = &self.waiter {
+            thread.park(timeout);
+        }
     }
 }
 

@@ -118,8 +118,13 @@ fn link_with(libs: &Path, source: &Path, object: &Path, flags: Vec<String>, link
     program
 }
 
+/// Which library it loads is written in the program: not by the path that cargo gives, where another one may be.
 fn run(program: &Path, arguments: &[&str]) -> Output {
-    Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    Command::new(program)
+        .args(arguments)
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -259,6 +264,7 @@ fn the_examples_print_what_they_say_and_are_short() {
                 let plugin = compile_plugin(&source);
                 expect_output("plugin_host", &run(&host, &[plugin.to_str().expect("a path of ASCII")]));
                 assert_eq!(run(&host, &[]).status.code(), Some(2));
+                expect_python_to_host(&plugin);
                 plugins += 1;
             }
             "plugin_host" => {}
@@ -269,6 +275,15 @@ fn the_examples_print_what_they_say_and_are_short() {
         }
     }
     assert!(programs >= 4 && plugins == 1);
+}
+
+/// Any host will do that can call a C function with a number. Not under a sanitizer, whose runtime Python does not have.
+fn expect_python_to_host(plugin: &Path) {
+    if flags("POTLUCK_C_FLAGS").is_empty() && tools::are_there(&["python3"], "a plugin in Python") {
+        let (host, library) = (Path::new(ROOT).join("tests/plugin_host.py"), lib_dir().join("libpotluck.so"));
+        let python = Command::new("python3").arg(host).args([&library, plugin]).output().expect("it was found");
+        expect_output("plugin_host", &python);
+    }
 }
 
 /// An example in Rust, which `cargo test` has built beside the tests.

@@ -69,7 +69,8 @@ pub extern "C" fn potluck_status_str(status: potluck_status_t) -> *const c_char 
 
 /// What the last failing call on this thread said: one line, "" if none has failed. Valid until the next failing call on this
 /// thread, or the end of it; means something only right after a failure, since a call that succeeds leaves it. In a callback it begins
-/// anew, and what fails there is forgotten when that returns. Does not block.
+/// anew, and what fails there is forgotten when that returns. Where a thread's own data have gone (late in pthread_key_create's
+/// destructors) there is none: "". Does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_last_error() -> *const c_char {
     guard_value(c"".as_ptr(), last_text)

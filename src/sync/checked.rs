@@ -18,7 +18,7 @@ pub(crate) use checker::hint::spin_loop;
 pub(crate) use checker::sync::atomic::AtomicBool;
 pub(crate) use checker::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use checker::thread::{
-    Builder as ThreadBuilder, JoinHandle, Thread, current as current_thread, park, yield_now,
+    Builder as ThreadBuilder, JoinHandle, Thread, ThreadId, current as current_thread, park, yield_now,
 };
 
 /// loom's own, but for a swap that changes nothing. loom may put a swap from false to false behind a store of true that it did not read,
@@ -114,6 +114,31 @@ pub(crate) use checked_thread_local as thread_local;
 pub(crate) use loom::thread_local as checker_thread_local;
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread_local as checker_thread_local;
+
+/// What wakes the thread that made it.
+pub(crate) struct Waker(Thread);
+
+impl Waker {
+    pub(crate) fn of_this_thread() -> Waker {
+        Waker(current_thread())
+    }
+
+    pub(crate) fn unpark(&self) {
+        self.0.unpark();
+    }
+
+    /// By the thread that made it.
+    pub(crate) fn park(&self, timeout: Option<Duration>) {
+        match timeout {
+            None => park(),
+            Some(timeout) => park_timeout(timeout),
+        }
+    }
+}
+
+pub(crate) fn current_id() -> Option<ThreadId> {
+    Some(current_thread().id())
+}
 
 /// Parks for a time that may be over at once: there is no time here, so others get to run, and the caller looks at its deadline.
 pub(crate) fn park_timeout(_timeout: Duration) {
