@@ -132,7 +132,8 @@ class _Call(ctypes.Structure):
         ("reserved", c_uint32),
         ("to", c_char_p),
         ("name", c_char_p),
-        ("data", c_void_p),
+        # As text, so that bytes can be put in as they are.
+        ("data", c_char_p),
         ("data_len", c_size_t),
         ("than", c_uint64),
         ("timeout_ms", c_int64),
@@ -499,6 +500,19 @@ class _Names(dict[str, bytes]):
 
 _names = _Names()
 
+
+class _Sizes(dict[int, c_size_t]):
+    """Numbers of bytes as C wants them."""
+
+    def __missing__(self, size: int) -> c_size_t:
+        if len(self) >= _KEPT_MAX:
+            self.clear()
+        made = self[size] = c_size_t(size)
+        return made
+
+
+_sizes = _Sizes()
+
 _AT_ONCE = c_int64(0)
 
 
@@ -767,17 +781,19 @@ def _start(
     timeout: Optional[float],
     than: Optional[ResourceId],
 ) -> PendingId:
-    call = _Call(ctypes.sizeof(_Call), verb, 0, None if to is None else _names[to], _names[name])
-    call.timeout_ms = _timeout_ms(timeout)
-    if size:
-        call.data, call.data_len = ctypes.cast(data, c_void_p), size
-    if than is not None:
-        call.than = than.value
+    if type(data) is c_void_p:
+        data = ctypes.cast(data, c_char_p)
+    other = None if to is None else _names[to]
+    older = 0 if than is None else than.value
+    call = _Call(_CALL_SIZE, verb, 0, other, _names[name], data, size, older, _timeout_ms(timeout))
     pending = PendingId()
     status = _hot_start(peer, byref(call), byref(pending))
     if status >= FIRST_FAILURE:
         raise error_of(status, peer, to)
     return pending
+
+
+_CALL_SIZE = ctypes.sizeof(_Call)
 
 
 def pending_wait(
@@ -939,7 +955,7 @@ def peer_share(peer: PeerId, name: str, body: Buffer) -> int:
 
 def _share(peer: PeerId, name: str, data: Any, size: int) -> int:
     version = c_uint64()
-    status = _hot_share(peer, _names[name], data, c_size_t(size), byref(version))
+    status = _hot_share(peer, _names[name], data, _sizes[size], byref(version))
     if status:
         raise error_of(status, peer)
     return version.value
@@ -1068,13 +1084,13 @@ def peer_tell(peer: PeerId, to: str, kind: str, body: Buffer, timeout: Optional[
             _tell(peer, to, kind, data, size, timeout)
         return
     # As _tell, which everybody else needs.
-    status = _hot_tell(peer, _names[to], _names[kind], body, c_size_t(len(body)), _AT_ONCE)
+    status = _hot_tell(peer, _names[to], _names[kind], body, _sizes[len(body)], _AT_ONCE)
     if status:
         _tell_again(peer, to, kind, body, len(body), timeout, status)
 
 
 def _tell(peer: PeerId, to: str, kind: str, data: Any, size: int, timeout: Optional[float]) -> None:
-    status = _hot_tell(peer, _names[to], _names[kind], data, c_size_t(size), _AT_ONCE)
+    status = _hot_tell(peer, _names[to], _names[kind], data, _sizes[size], _AT_ONCE)
     if status:
         _tell_again(peer, to, kind, data, size, timeout, status)
 
@@ -1085,7 +1101,7 @@ def _tell_again(peer: PeerId, to: str, kind: str, data: Any, size: int, timeout:
         if is_main():
             _finish(_start(peer, CALL_TELL, to, kind, data, size, timeout, None), peer, to)
             return
-        status = _hot_tell(peer, _names[to], _names[kind], data, c_size_t(size), c_int64(_timeout_ms(timeout)))
+        status = _hot_tell(peer, _names[to], _names[kind], data, _sizes[size], c_int64(_timeout_ms(timeout)))
     if status:
         raise error_of(status, peer, to)
 
@@ -1103,7 +1119,7 @@ def _ask(peer: PeerId, to: str, kind: str, data: Any, size: int, timeout: Option
     if timeout_ms and is_main():
         return _finish(_start(peer, CALL_ASK, to, kind, data, size, timeout, None), peer, to)[1]
     reply = ResourceId()
-    status = _hot_ask(peer, _names[to], _names[kind], data, c_size_t(size), c_int64(timeout_ms), byref(reply))
+    status = _hot_ask(peer, _names[to], _names[kind], data, _sizes[size], c_int64(timeout_ms), byref(reply))
     if status:
         raise error_of(status, peer, to)
     return reply
@@ -1157,15 +1173,40 @@ _MESSAGE_INFO_SIZE = ctypes.sizeof(_MessageInfo)
 
 def message_reply(message: c_uint64, body: Buffer) -> None:
     if type(body) is bytes:
-        status = _hot_reply(message, body, c_size_t(len(body)))
+        status = _hot_reply(message, body, _sizes[len(body)])
     else:
         with _Borrowed(body) as (data, size):
-            status = _hot_reply(message, data, c_size_t(size))
+            status = _hot_reply(message, data, _sizes[size])
     if status:
         raise error_of(status)
 
 
 # Callbacks.
+
+_ensure_thread = ctypes.pythonapi.PyGILState_Ensure
+_ensure_thread.argtypes = []
+_ensure_thread.restype = ctypes.c_int
+_release_thread = ctypes.pythonapi.PyGILState_Release
+_release_thread.argtypes = [ctypes.c_int]
+_release_thread.restype = None
+
+
+def keep_thread() -> int:
+    """In a callback: lets what Python knows of this thread outlive the callback. Gives the thread's number.
+
+    Otherwise the interpreter would make all of it anew for the next one, which takes longer than most handlers; and what a
+    handler keeps in threading.local would be gone.
+    """
+    # Counts one up beside the callback's own.
+    _ensure_thread()
+    return _get_ident()
+
+
+def forget_thread(thread: Optional[int]) -> None:
+    """In the last callback of a thread: undoes keep_thread, if that was done on this one."""
+    if thread == _get_ident():
+        # As one that found the GIL held, and so leaves it: the callback itself goes on.
+        _release_thread(0)
 
 
 def give_text(text: str) -> None:

@@ -28,7 +28,7 @@ _log = logging.getLogger("potluck")
 class Registered:
     """The handlers of one peer, and the peer that they get."""
 
-    __slots__ = ("_peer", "name", "on_message", "on_offer", "on_received", "on_request", "on_stop")
+    __slots__ = ("_peer", "name", "on_message", "on_offer", "on_received", "on_request", "on_stop", "thread")
 
     def __init__(
         self,
@@ -46,15 +46,18 @@ class Registered:
         self.on_received = on_received
         self.on_stop = on_stop
         self._peer: Optional[Peer] = None
+        # The peer's own thread, once it has come here. Set and read on that thread alone.
+        self.thread: Optional[int] = None
         for what in _THUNKS:
             handler = getattr(self, what)
             if handler is not None and not callable(handler):
                 raise TypeError(f"{what} must be callable, not {type(handler).__name__}")
 
     def peer(self, id: int) -> Peer:
-        """The peer, made by the first callback: it may come before spawn has returned."""
+        """The peer, made by the first callback, which may come before spawn has returned."""
         peer = self._peer
         if peer is None:
+            self.thread = _ffi.keep_thread()
             peer = self._peer = Peer(_ffi.peer_of(id, self.name))
         return peer
 
@@ -168,6 +171,8 @@ def _on_stop(peer_id: int, key: int) -> None:
 def _drop(key: int) -> None:
     with _lock:
         handlers = _registered.pop(key, None)
+    if handlers is not None:
+        _ffi.forget_thread(handlers.thread)
     # Outside of the lock: what the handlers own may have finalizers of the user's.
     del handlers
 
