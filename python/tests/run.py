@@ -2,7 +2,7 @@
 
     run.py FOLDER [OPTIONS OF PYTEST...]
 
-The environments are kept in FOLDER, and made anew when what is in them would be another. The first Python, the one that runs this,
+The environments are kept in FOLDER, and made anew when what is in them would be another. The first, which runs this,
 builds the wheel. PYTHONS names others than are found: commands or paths.
 """
 
