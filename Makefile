@@ -6,17 +6,16 @@ PYTHON ?= python3
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LIB_DIR := $(TARGET)/release
-VENV := $(TARGET)/venv
 DEMO_FOLDERS := src include examples c-examples python tests benches
-export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
+.PHONY: help demo test test-python lib header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
 	@echo 'make test    all tests: Rust, C, Python'
+	@echo 'make test-python those of Python, with each Python >= 3.9 that is found, or PYTHONS; PYTEST_OPTIONS for some of them'
 	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
 	@echo 'make install the C library, for pkg-config, CMake and man: PREFIX (/usr/local), DESTDIR; LIBDIR, INCLUDEDIR, MANDIR'
 	@echo 'make uninstall takes it away again'
@@ -62,6 +61,9 @@ install: $(if $(shell command -v $(CARGO)),lib)
 uninstall:
 	@$(INSTALL) uninstall
 
+# The package as it stands in its folder, with the library that has just been built.
+demo: export PYTHONPATH = python
+demo: export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 demo: lib need-python
 	$(CARGO) build --release --examples
 	$(CC) -std=c11 -Wall -Wextra -Iinclude c-examples/classic.c -o $(TARGET)/classic-c -L$(LIB_DIR) -lpotluck \
@@ -72,15 +74,16 @@ demo: lib need-python
 	@echo; echo '== the files of this project, from Rust'; $(LIB_DIR)/examples/share_files $(DEMO_FOLDERS)
 	@echo; echo '== the files of this project, from Python'; $(PYTHON) python/examples/share_files.py $(DEMO_FOLDERS)
 
-test: lib $(VENV)/ready
+test: lib need-python
 	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features capi
 	POTLUCK_TEST_LAZY=1 $(CARGO) test --features capi --test conformance
-	$(VENV)/bin/python -m pytest -q python/tests
+	@$(MAKE) --no-print-directory test-python
 
-$(VENV)/ready: python/requirements-test.txt | need-python
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r python/requirements-test.txt
-	@touch $@
+# python/tests/run.py makes the environments and says how it finds the Pythons.
+PYTHONS ?=
+PYTEST_OPTIONS ?=
+test-python: lib need-python
+	CARGO='$(CARGO)' PYTHONS='$(PYTHONS)' $(PYTHON) python/tests/run.py $(TARGET)/python $(PYTEST_OPTIONS)
 
 SOAK_MINUTES ?= 10
 soak: need-rust

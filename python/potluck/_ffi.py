@@ -230,7 +230,7 @@ def _load() -> ctypes.CDLL:
                 raise ImportError(f"{str(folder / name)!r} cannot be loaded ({error})") from error
     raise ImportError(
         f"no potluck library: POTLUCK_LIBRARY is not set, and there is no libpotluck.so.1 or libpotluck.so in {str(folder)!r}; "
-        "`make lib` in the project's folder builds target/release/libpotluck.so"
+        "`pip install ./python` in the project's folder installs the package with its library"
     )
 
 
@@ -293,11 +293,11 @@ _last_error_detail = _bind("potluck_last_error_detail", POINTER(_Error), is_chec
 _set_error = _bind("potluck_set_error", _IN, is_checked=False)
 
 _version = c_uint32()
-if _check_abi(ABI, byref(_version)) != OK:
-    raise AbiMismatch(
-        f"{_lib._name!r} is version {_version.value >> 16}.{_version.value >> 8 & 255}.{_version.value & 255}, "
-        f"of another ABI than {ABI}, which this package was written for"
-    )
+_is_ours = _check_abi(ABI, byref(_version)) == OK
+LIBRARY: str = _lib._name
+LIBRARY_VERSION = f"{_version.value >> 16}.{_version.value >> 8 & 255}.{_version.value & 255}"
+if not _is_ours:
+    raise AbiMismatch(f"{LIBRARY!r} is version {LIBRARY_VERSION}, of another ABI than {ABI}, which this package was written for")
 
 _system_open = _bind("potluck_system_open", _IN, POINTER(_SystemOptions), _OUT_ID)
 _system_shutdown = _bind("potluck_system_shutdown", _ID, c_int64, _OUT_ID)

@@ -459,7 +459,10 @@ def _after_fork() -> None:
 
 def _at_exit() -> None:
     # Before the interpreter joins its threads: one that waits in a call of ours for ever would never end. The public way
-    # runs after that; it is for what was opened later, and for a Python that lacks the other.
+    # runs after that; it is for what was opened later, and for a Python that lacks the other. What is registered last runs first,
+    # so that of the thread pools, which joins their threads, has to be there: this import registers it.
+    import concurrent.futures.thread  # noqa: F401
+
     try:
         threading._register_atexit(_end_all)  # type: ignore[attr-defined]
     except (AttributeError, RuntimeError):

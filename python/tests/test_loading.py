@@ -1,7 +1,6 @@
 """Finding the library, and fitting it."""
 
 import ctypes
-import os
 import re
 import shutil
 from pathlib import Path
@@ -10,14 +9,14 @@ import pytest
 
 import potluck
 from potluck import EventKind, _ffi, errors
-from support import PYTHON_FOLDER, child
+from support import LIBRARY, PACKAGE, PYTHON_FOLDER, child
 
-LIBRARY = os.environ["POTLUCK_LIBRARY"]
 HEADER = PYTHON_FOLDER.parent / "include" / "potluck.h"
 
 
 def copied_package(folder):
-    shutil.copytree(PYTHON_FOLDER / "potluck", folder / "potluck", ignore=shutil.ignore_patterns("__pycache__", "*.so*"))
+    """The package without the library."""
+    shutil.copytree(PACKAGE, folder / "potluck", ignore=shutil.ignore_patterns("__pycache__", "*.so*"))
     return folder / "potluck"
 
 
@@ -26,7 +25,7 @@ def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_both_plac
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ImportError: POTLUCK_LIBRARY names '/nowhere/libpotluck.so', which cannot be loaded")
-    assert str(PYTHON_FOLDER / "potluck") in last
+    assert str(PACKAGE) in last
 
 
 def test_without_the_variable_and_the_file_both_places_are_named(tmp_path):
@@ -37,6 +36,7 @@ def test_without_the_variable_and_the_file_both_places_are_named(tmp_path):
         last = done.stderr.splitlines()[-1]
         assert last.startswith("ImportError: no potluck library: POTLUCK_LIBRARY is not set")
         assert f"in {str(package)!r}" in last
+        assert "`pip install ./python`" in last
 
 
 @pytest.mark.parametrize("name", ["libpotluck.so", "libpotluck.so.1"])
@@ -47,6 +47,20 @@ def test_without_the_variable_the_library_beside_the_package_is_used(tmp_path, n
     done = child(code, POTLUCK_LIBRARY=None, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{package / '__init__.py'} <potluck.PeerSystem 'kitchen'>\n"
+
+
+def test_the_variable_wins_over_the_library_of_the_package(tmp_path):
+    named = shutil.copy(LIBRARY, tmp_path / "named.so")
+    done = child("from potluck import _ffi\nprint(_ffi.LIBRARY)", POTLUCK_LIBRARY=str(named))
+    assert (done.stdout, done.stderr) == (f"{named}\n", "")
+
+
+def test_a_library_of_the_package_that_cannot_be_loaded_is_named(tmp_path):
+    package = copied_package(tmp_path)
+    (package / "libpotluck.so").write_text("no library")
+    done = child("import potluck", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"ImportError: {str(package / 'libpotluck.so')!r} cannot be loaded (")
 
 
 def test_another_library_is_an_import_error(tmp_path):
@@ -65,7 +79,7 @@ def test_a_library_of_another_abi_is_an_import_error_too(tmp_path):
     package = copied_package(tmp_path)
     ffi = package / "_ffi.py"
     ffi.write_text(ffi.read_text().replace("\nABI = 1\n", "\nABI = 2\n"))
-    done = child("import potluck", PYTHONPATH=str(tmp_path))
+    done = child("import potluck", PYTHONPATH=str(tmp_path), POTLUCK_LIBRARY=str(LIBRARY))
     last = done.stderr.splitlines()[-1]
     assert last.startswith("potluck.AbiMismatch:")
     assert "is version 0.1.0, of another ABI than 2" in last
@@ -79,7 +93,7 @@ def test_importing_starts_no_thread_and_prints_nothing():
 
 
 def test_only_ffi_imports_ctypes():
-    for file in (PYTHON_FOLDER / "potluck").glob("*.py"):
+    for file in PACKAGE.glob("*.py"):
         imports = re.findall(r"^\s*(?:import|from) ctypes\b", file.read_text(), re.MULTILINE)
         assert bool(imports) == (file.name == "_ffi.py"), file
 
