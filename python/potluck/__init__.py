@@ -1,10 +1,12 @@
 """potluck: peers share named, versioned, immutable resources with one another; no server stands between them.
 
-    with potluck.PeerSystem("kitchen") as kitchen:
-        ada, bob = kitchen.spawn("ada"), kitchen.spawn("bob")
-        ada.share("soup", b"tomato")
-        soup = bob.request("ada", "soup", timeout=1.0)
-        assert (bytes(soup), soup.origin, soup.version) == (b"tomato", "ada", 1)      # soup.view: memoryview, no copy
+>>> import potluck
+>>> with potluck.PeerSystem("kitchen") as kitchen:
+...     ada, bob = kitchen.spawn("ada"), kitchen.spawn("bob")
+...     version = ada.share("soup", b"tomato")
+...     soup = bob.request("ada", "soup", timeout=1.0)
+>>> bytes(soup), soup.origin, soup.version  # soup.view: memoryview, no copy
+(b'tomato', 'ada', 1)
 
 A peer is a named thread of the library with a mailbox and a shelf of resources; what it has received, it serves. Handlers run
 on its thread. Errors are exceptions under PotluckError and under the built-in that fits. Timeouts are float seconds, None

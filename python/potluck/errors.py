@@ -251,7 +251,11 @@ class Panic(PotluckError, RuntimeError):
 BY_STATUS: dict[int, type[PotluckError]] = {kind.status: kind for kind in PotluckError.__subclasses__() if kind.status >= 10}
 """The class of each failure."""
 
-for _kind in (PotluckError, NotDone, *BY_STATUS.values()):
-    # Tracebacks and logs name them as users write them.
-    _kind.__module__ = "potluck"
-del _kind
+
+def _name_as_users_do() -> None:
+    """Tracebacks and logs are to say potluck.TimedOut."""
+    for kind in (PotluckError, NotDone, *BY_STATUS.values()):
+        kind.__module__ = "potluck"
+
+
+_name_as_users_do()

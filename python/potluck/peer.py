@@ -83,8 +83,9 @@ class Peer:
 
         >>> with PeerSystem("kitchen") as kitchen:
         ...     ada = kitchen.spawn("ada")
-        ...     ada.share("soup", b"tomato"), ada.share("soup", b"more tomato"), ada.share("frame", bytearray(1 << 20),
-        copy=False) (1, 2, 1)
+        ...     first, second = ada.share("soup", b"tomato"), ada.share("soup", b"more tomato")
+        ...     first, second, ada.share("frame", bytearray(1 << 20), copy=False)
+        (1, 2, 1)
         """
         return _ffi.peer_share(self._id, name, body) if copy else _ffi.peer_share_owned(self._id, name, body)
 
