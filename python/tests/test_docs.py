@@ -4,6 +4,7 @@ import asyncio
 import doctest
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 
@@ -66,3 +67,13 @@ def test_pyright_is_content():
     if subprocess.run([sys.executable, "-m", "pyright", "--version"], capture_output=True, check=False).returncode != 0:
         pytest.skip("pyright cannot be fetched here")
     checked("pyright", "--pythonpath", sys.executable, *SOURCES)
+
+
+def test_the_tests_of_promises_have_the_names_of_the_conformance_tests():
+    conformance = PYTHON_FOLDER.parent / "tests" / "conformance"
+    if not conformance.is_dir():
+        pytest.skip("the tests are elsewhere than the project")
+    names = {name for file in conformance.rglob("*.rs") for name in re.findall(r"\bfn (\w+)\(", file.read_text())}
+    here = re.findall(r"^def test_(\w+)\(", (PYTHON_FOLDER / "tests" / "test_promises.py").read_text(), re.MULTILINE)
+    assert len(here) > 50
+    assert set(here) <= names
