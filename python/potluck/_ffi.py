@@ -460,6 +460,10 @@ class Descriptor:
     __del__ = close
 
 
+# Held while an object makes its descriptor, so that it makes one. Reentrant for finalizers.
+descriptors = threading.RLock()
+
+
 def events_descriptor(events: EventsId) -> Descriptor:
     return Descriptor(_events_fd, events)
 
@@ -694,8 +698,10 @@ _main_ident = threading.main_thread().ident
 
 def after_fork() -> None:
     """In a child made by fork, whose main thread is the one that forked."""
-    global _main_ident
+    global _main_ident, descriptors
     _main_ident = threading.main_thread().ident
+    # Another thread of the parent may have held it.
+    descriptors = threading.RLock()
 
 
 def is_main() -> bool:

@@ -99,9 +99,10 @@ class EventReader:
 
         It is this object's, which closes it with itself. Raises Closed, LimitReached.
         """
-        if self._descriptor is None:
-            self._descriptor = _ffi.events_descriptor(self._id)
-        return self._descriptor.number
+        with _ffi.descriptors:
+            if self._descriptor is None:
+                self._descriptor = _ffi.events_descriptor(self._id)
+            return self._descriptor.number
 
     def close(self) -> None:
         """Ends the reader; who waits in next() gets Closed. Does not block. Again: nothing."""

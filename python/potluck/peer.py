@@ -216,9 +216,10 @@ class Peer:
         It is this object's, which closes it with itself. Raises Closed, LimitReached, InvalidArgument if the peer has an
         on_message.
         """
-        if self._descriptor is None:
-            self._descriptor = _ffi.peer_descriptor(self._id)
-        return self._descriptor.number
+        with _ffi.descriptors:
+            if self._descriptor is None:
+                self._descriptor = _ffi.peer_descriptor(self._id)
+            return self._descriptor.number
 
     # The same calls, started.
 

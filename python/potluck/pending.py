@@ -70,9 +70,10 @@ class Pending(Generic[Result]):
 
         It is this object's, which closes it with itself. Raises LimitReached.
         """
-        if self._descriptor is None:
-            self._descriptor = _ffi.pending_descriptor(self._id)
-        return self._descriptor.number
+        with _ffi.descriptors:
+            if self._descriptor is None:
+                self._descriptor = _ffi.pending_descriptor(self._id)
+            return self._descriptor.number
 
     def cancel(self) -> None:
         """Gives the call up: if it is not done, it has not taken effect and never will, but the handler of an ask may have begun.

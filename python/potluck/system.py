@@ -306,7 +306,7 @@ class PeerSystem:
         return self._report
 
     def _aside(self, timeout: Optional[float], call: Callable[[], Any]) -> Any:
-        # What cannot be waited for in slices: see DESIGN section 8. A handler, or who does not wait, calls at once.
+        # These can be neither repeated nor started, so the main thread cannot wait for them in slices.
         _ffi.check_timeout(timeout)
         return call() if timeout == 0 else _ffi.aside(call)
 
