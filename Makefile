@@ -23,7 +23,7 @@ help:
 	@echo 'make abi     tests/c/abi.txt anew: what programs that were compiled before depend on'
 	@echo 'make soak    random calls of all kinds for SOAK_MINUTES (10); SOAK_SEED (printed) for the same random numbers'
 	@echo 'make fuzz    random calls from C: FUZZ_CALLS (10000000) of FUZZ_THREADS (4), at most FUZZ_SECONDS (0: no limit); FUZZ_SEED to see one again'
-	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; a minute or two'
+	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; then those of Python; a minute or two'
 	@echo 'make bench-quick the same in under a minute, with fewer rounds and sizes: prints the CSV'
 	@echo 'make performance the benchmark, and the tables and plots of docs/performance.md anew'
 	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
