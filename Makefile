@@ -6,17 +6,16 @@ PYTHON ?= python3
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LIB_DIR := $(TARGET)/release
-VENV := $(TARGET)/venv
 DEMO_FOLDERS := src include examples c-examples python tests benches
-export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test lib lib-panics header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
+.PHONY: help demo test test-python lib lib-panics header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
 	@echo 'make test    all tests: Rust, C, Python'
+	@echo 'make test-python those of Python, with each Python >= 3.9 that is found, or PYTHONS; PYTEST_OPTIONS for some of them'
 	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
 	@echo 'make install the C library, for pkg-config, CMake and man: PREFIX (/usr/local), DESTDIR; LIBDIR, INCLUDEDIR, MANDIR'
 	@echo 'make uninstall takes it away again'
@@ -24,7 +23,7 @@ help:
 	@echo 'make abi     tests/c/abi.txt anew: what programs that were compiled before depend on'
 	@echo 'make soak    random calls of all kinds for SOAK_MINUTES (10); SOAK_SEED (printed) for the same random numbers'
 	@echo 'make fuzz    random calls from C: FUZZ_CALLS (10000000) of FUZZ_THREADS (4), at most FUZZ_SECONDS (0: no limit); FUZZ_SEED to see one again'
-	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; a minute or two'
+	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; then those of Python; a minute or two'
 	@echo 'make bench-quick the same in under a minute, with fewer rounds and sizes: prints the CSV'
 	@echo 'make performance the benchmark, and the tables and plots of docs/performance.md anew'
 	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
@@ -62,6 +61,9 @@ install: $(if $(shell command -v $(CARGO)),lib)
 uninstall:
 	@$(INSTALL) uninstall
 
+# The package as it stands in its folder, with the library that has just been built.
+demo: export PYTHONPATH = python
+demo: export POTLUCK_LIBRARY = $(abspath $(LIB_DIR)/libpotluck.so)
 demo: lib need-python
 	$(CARGO) build --release --examples
 	$(CC) -std=c11 -Wall -Wextra -Iinclude c-examples/classic.c -o $(TARGET)/classic-c -L$(LIB_DIR) -lpotluck \
@@ -78,15 +80,16 @@ lib-panics: need-rust need-c
 	$(CARGO) rustc --lib --crate-type cdylib --features test-panics
 	@mkdir -p $(PANICS_DIR) && mv -f $(TARGET)/debug/libpotluck.so $(PANICS_DIR)/ && ln -sf libpotluck.so $(PANICS_DIR)/libpotluck.so.1
 
-test: lib lib-panics $(VENV)/ready
+test: lib lib-panics need-python
 	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) POTLUCK_PANICS_LIB_DIR=$(abspath $(PANICS_DIR)) CC='$(CC)' $(CARGO) test --features capi
 	POTLUCK_TEST_LAZY=1 $(CARGO) test --features capi --test conformance
-	$(VENV)/bin/python -m pytest -q python/tests
+	@$(MAKE) --no-print-directory test-python
 
-$(VENV)/ready: python/requirements-test.txt | need-python
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r python/requirements-test.txt
-	@touch $@
+# python/tests/run.py makes the environments and says how it finds the Pythons.
+PYTHONS ?=
+PYTEST_OPTIONS ?=
+test-python: lib need-python
+	CARGO='$(CARGO)' PYTHONS='$(PYTHONS)' $(PYTHON) python/tests/run.py $(TARGET)/python $(PYTEST_OPTIONS)
 
 SOAK_MINUTES ?= 10
 soak: need-rust
@@ -103,14 +106,22 @@ fuzz: lib
 		$(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 # BENCH_OPTIONS: --only P1,P8 for some workloads, --record for the instruction counts that later runs are held against.
+BENCH_VENV := $(TARGET)/bench-venv
 BENCH_C := $(abspath $(TARGET))/bench-request
 BENCH = POTLUCK_BENCH_C=$(BENCH_C) $(CARGO) bench --bench potluck -- $(BENCH_OPTIONS)
 $(BENCH_C): benches/potluck/request.c lib
 	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Iinclude $< -o $@ -L$(LIB_DIR) -lpotluck -lpthread \
 		-Wl,-rpath,$(abspath $(LIB_DIR))
 
-bench: $(BENCH_C)
+bench: $(BENCH_C) $(BENCH_VENV)/ready
 	@$(BENCH)
+	@POTLUCK_LIBRARY=$(abspath $(LIB_DIR)/libpotluck.so) $(BENCH_VENV)/bin/python python/benches/overhead.py
+
+# For pykka, beside which the calls of the Python package are measured.
+$(BENCH_VENV)/ready: python/requirements-bench.txt | need-python
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r python/requirements-bench.txt
+	@touch $@
 
 # Prints nothing but the CSV on standard output.
 bench-quick: need-rust need-c

@@ -13,10 +13,6 @@ from __future__ import annotations
 
 import queue
 import sys
-from pathlib import Path
-
-# So that the example runs without installing the package.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from potluck import EventKind, Message, Peer, PeerSystem, Resource, TimedOut, UnknownMessage
 

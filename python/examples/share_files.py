@@ -14,9 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-# So that the example runs without installing the package.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from potluck import InvalidName, Peer, PeerSystem, PotluckError
 
 TIMEOUT = 10.0

@@ -1,22 +1,16 @@
-"""Finds the package and the library, and gives every test a deadline of its own."""
+"""Gives every test a deadline of its own, and a system if it wants one.
+
+The tests are of the package that is installed: `make test-python` installs it, for each Python, and runs them.
+"""
 
 from __future__ import annotations
 
 import faulthandler
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "python"))
-
-os.environ.setdefault("POTLUCK_LIBRARY", str(ROOT / "target" / "release" / "libpotluck.so"))
-if not Path(os.environ["POTLUCK_LIBRARY"]).is_file():
-    pytest.exit(f"no library at {os.environ['POTLUCK_LIBRARY']}: run `make lib`, or set POTLUCK_LIBRARY", returncode=4)
-
-# What a hanging test gets instead of hanging: all stacks, and the end of the run.
+# What a hanging test gets instead of hanging: all stacks, and the end of the run. The mark `seconds` says another time.
 TEST_SECONDS = 120
 STDERR = pytest.StashKey()
 
@@ -29,8 +23,9 @@ def pytest_configure(config):
 
 
 @pytest.fixture(autouse=True)
-def _deadline(pytestconfig):
-    faulthandler.dump_traceback_later(TEST_SECONDS, exit=True, file=pytestconfig.stash[STDERR])
+def _deadline(request, pytestconfig):
+    mark = request.node.get_closest_marker("seconds")
+    faulthandler.dump_traceback_later(mark.args[0] if mark else TEST_SECONDS, exit=True, file=pytestconfig.stash[STDERR])
     yield
     faulthandler.cancel_dump_traceback_later()
 

@@ -10,9 +10,13 @@ import threading
 import time
 from pathlib import Path
 
+import potluck
 from potluck import TimedOut
 
 PYTHON_FOLDER = Path(__file__).resolve().parents[1]
+# What is tested.
+PACKAGE = Path(potluck.__file__).parent
+LIBRARY = PACKAGE / "libpotluck.so"
 
 # How long anything may take before a test fails.
 LONG = 20.0
@@ -93,7 +97,7 @@ def drain(events):
 
 def child(code, *, options=(), **environment):
     """Runs Python code in a process of its own; gives what subprocess.run gives."""
-    everything = {**os.environ, "PYTHONPATH": str(PYTHON_FOLDER), **environment}
+    everything = {**os.environ, **environment}
     return subprocess.run(
         [sys.executable, *options, "-c", code],
         env={name: value for name, value in everything.items() if value is not None},

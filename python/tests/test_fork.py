@@ -1,5 +1,9 @@
 """Children made by fork: every call raises Forked at once, they exit as usual, and the parent goes on."""
 
+import sys
+
+import pytest
+
 from support import child
 
 START = """
@@ -136,8 +140,7 @@ stop = threading.Event()
 def busy(name):
     while not stop.is_set():
         with potluck.PeerSystem("pantry") as pantry:
-            # No handler runs here: when CPython 3.11 forks while a thread of another's making comes into or leaves Python,
-            # the child can wait for ever for the list of threads, in os.fork itself. From C, tests/c/int_fork.c has handlers.
+            # No handler runs here, for the sake of CPython 3.11: see the next test. From C, tests/c/int_fork.c has handlers.
             eve, joe = pantry.spawn(name), pantry.spawn("joe")
             eve.share("bread", b"rye")
             with kitchen.events() as reader, ada.get("soup"):
@@ -159,6 +162,115 @@ for _ in range(30):
         os._exit(code & 0x7f)
 stop.set()
 [thread.join() for thread in threads]
+goes_on()
+""")
+
+
+# A child of CPython 3.11 may wait for ever, in os.fork itself, if a thread of another's making comes into or leaves Python at
+# that moment: 1 of 600 forks beside two such threads, and 0 of 600 in each other version.
+@pytest.mark.skipif(sys.version_info[:2] == (3, 11), reason="CPython 3.11 itself may hang in os.fork beside a handler")
+def test_children_beside_busy_handlers():
+    runs("""
+stop = threading.Event()
+def busy(number):
+    peer = kitchen.spawn(f"guest{number}")
+    while not stop.is_set():
+        peer.ask("ada", "taste", timeout=20).release()
+threads = [threading.Thread(target=busy, args=(number,)) for number in range(2)]
+[thread.start() for thread in threads]
+for _ in range(30):
+    pid = os.fork()
+    if pid == 0:
+        all_forked()
+        sys.exit(7)
+    code = code_of(pid)
+    if code != 7:
+        os._exit(code & 0x7f)
+stop.set()
+[thread.join() for thread in threads]
+goes_on()
+""")
+
+
+def test_a_child_while_threads_wait_and_a_handler_runs():
+    # Nothing begins or ends at the moment of the fork.
+    runs("""
+begun, may_end, results = threading.Event(), threading.Event(), []
+def on_message(peer, message):
+    begun.set()
+    may_end.wait(20)
+    return b"pepper"
+eve = kitchen.spawn("eve", on_message=on_message)
+def wait(call):
+    results.append(call())
+threads = [threading.Thread(target=wait, args=(call,)) for call in (
+    lambda: bytes(bob.ask("eve", "taste", timeout=None)),
+    lambda: bob.receive(None).kind,
+    lambda: [event.peer for event in kitchen.events()][-1],
+)]
+[thread.start() for thread in threads]
+assert begun.wait(20)
+for code in (7, 8):
+    pid = os.fork()
+    if pid == 0:
+        all_forked()
+        # Once by way of Python's exit, with what is open in the parent, and once without.
+        sys.exit(7) if code == 7 else os._exit(8)
+    assert code_of(pid) == code
+may_end.set()
+ada.tell("bob", "hello")
+threads[0].join(20)
+threads[1].join(20)
+goes_on()
+threads[2].join(20)
+assert sorted(map(str, results[:2])) == ["b'pepper'", "hello"] and len(results) == 3, results
+""")
+
+
+def test_a_child_made_in_a_handler_and_in_a_thread_ends_there():
+    runs("""
+def fork_and_end(code):
+    pid = os.fork()
+    if pid == 0:
+        all_forked()
+        # Not by sys.exit: outside of the main thread that would end no process.
+        os._exit(code)
+    return code_of(pid)
+codes = []
+eve = kitchen.spawn("eve", on_message=lambda peer, message: str(fork_and_end(7)).encode())
+assert bytes(bob.ask("eve", "fork", timeout=20)) == b"7"
+assert bytes(bob.ask("eve", "fork", timeout=20)) == b"7"
+thread = threading.Thread(target=lambda: codes.append(fork_and_end(8)))
+thread.start()
+thread.join(30)
+assert codes == [8]
+goes_on()
+""")
+
+
+def test_a_handler_may_start_programs():
+    runs("""
+import subprocess
+def on_message(peer, message):
+    return subprocess.run(["echo", message.kind], stdout=subprocess.PIPE, check=True, preexec_fn=os.setsid).stdout
+eve = kitchen.spawn("eve", on_message=on_message)
+for _ in range(5):
+    assert bytes(bob.ask("eve", "salt", timeout=20)) == b"salt\\n"
+goes_on()
+""")
+
+
+def test_a_child_of_a_child_is_one_too():
+    runs("""
+pid = os.fork()
+if pid == 0:
+    second = os.fork()
+    all_forked()
+    if second == 0:
+        sys.exit(8)
+    assert code_of(second) == 8
+    sys.exit(7)
+assert code_of(pid) == 7
 goes_on()
 """)
 

@@ -6,7 +6,7 @@ import subprocess
 
 import cffi
 
-from support import PYTHON_FOLDER
+from support import LIBRARY, PYTHON_FOLDER
 
 INCLUDE = PYTHON_FOLDER.parent / "include"
 
@@ -22,7 +22,7 @@ def declarations(folder):
 def test_cffi_takes_the_header_after_the_preprocessor_and_calls_by_it(tmp_path):
     ffi = cffi.FFI()
     ffi.cdef(declarations(tmp_path))
-    library = ffi.dlopen(os.environ["POTLUCK_LIBRARY"])
+    library = ffi.dlopen(str(LIBRARY))
 
     @ffi.callback("potluck_on_message_fn")
     def answer(peer, message, user_data):

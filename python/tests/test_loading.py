@@ -1,7 +1,6 @@
 """Finding the library, and fitting it."""
 
 import ctypes
-import os
 import re
 import shutil
 from pathlib import Path
@@ -10,14 +9,14 @@ import pytest
 
 import potluck
 from potluck import EventKind, _ffi, errors
-from support import PYTHON_FOLDER, child
+from support import LIBRARY, PACKAGE, PYTHON_FOLDER, child
 
-LIBRARY = os.environ["POTLUCK_LIBRARY"]
 HEADER = PYTHON_FOLDER.parent / "include" / "potluck.h"
 
 
 def copied_package(folder):
-    shutil.copytree(PYTHON_FOLDER / "potluck", folder / "potluck", ignore=shutil.ignore_patterns("__pycache__", "*.so*"))
+    """The package without the library."""
+    shutil.copytree(PACKAGE, folder / "potluck", ignore=shutil.ignore_patterns("__pycache__", "*.so*"))
     return folder / "potluck"
 
 
@@ -26,7 +25,7 @@ def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_both_plac
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ImportError: POTLUCK_LIBRARY names '/nowhere/libpotluck.so', which cannot be loaded")
-    assert str(PYTHON_FOLDER / "potluck") in last
+    assert str(PACKAGE) in last
 
 
 def test_without_the_variable_and_the_file_both_places_are_named(tmp_path):
@@ -37,6 +36,7 @@ def test_without_the_variable_and_the_file_both_places_are_named(tmp_path):
         last = done.stderr.splitlines()[-1]
         assert last.startswith("ImportError: no potluck library: POTLUCK_LIBRARY is not set")
         assert f"in {str(package)!r}" in last
+        assert "`pip install ./python`" in last
 
 
 @pytest.mark.parametrize("name", ["libpotluck.so", "libpotluck.so.1"])
@@ -47,6 +47,20 @@ def test_without_the_variable_the_library_beside_the_package_is_used(tmp_path, n
     done = child(code, POTLUCK_LIBRARY=None, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{package / '__init__.py'} <potluck.PeerSystem 'kitchen'>\n"
+
+
+def test_the_variable_wins_over_the_library_of_the_package(tmp_path):
+    named = shutil.copy(LIBRARY, tmp_path / "named.so")
+    done = child("from potluck import _ffi\nprint(_ffi.LIBRARY)", POTLUCK_LIBRARY=str(named))
+    assert (done.stdout, done.stderr) == (f"{named}\n", "")
+
+
+def test_a_library_of_the_package_that_cannot_be_loaded_is_named(tmp_path):
+    package = copied_package(tmp_path)
+    (package / "libpotluck.so").write_text("no library")
+    done = child("import potluck", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"ImportError: {str(package / 'libpotluck.so')!r} cannot be loaded (")
 
 
 def test_another_library_is_an_import_error(tmp_path):
@@ -65,7 +79,7 @@ def test_a_library_of_another_abi_is_an_import_error_too(tmp_path):
     package = copied_package(tmp_path)
     ffi = package / "_ffi.py"
     ffi.write_text(ffi.read_text().replace("\nABI = 1\n", "\nABI = 2\n"))
-    done = child("import potluck", PYTHONPATH=str(tmp_path))
+    done = child("import potluck", PYTHONPATH=str(tmp_path), POTLUCK_LIBRARY=str(LIBRARY))
     last = done.stderr.splitlines()[-1]
     assert last.startswith("potluck.AbiMismatch:")
     assert "is version 0.1.0, of another ABI than 2" in last
@@ -79,7 +93,7 @@ def test_importing_starts_no_thread_and_prints_nothing():
 
 
 def test_only_ffi_imports_ctypes():
-    for file in (PYTHON_FOLDER / "potluck").glob("*.py"):
+    for file in PACKAGE.glob("*.py"):
         imports = re.findall(r"^\s*(?:import|from) ctypes\b", file.read_text(), re.MULTILINE)
         assert bool(imports) == (file.name == "_ffi.py"), file
 
@@ -124,8 +138,12 @@ def test_there_is_an_error_for_each_status_of_the_header():
 def test_the_constants_are_those_of_the_header():
     assert {kind.name: kind.value for kind in EventKind} == constants("POTLUCK_EVENT_")
     plain = constants("POTLUCK_")
-    for name in ("ABI", "OK", "DEFERRED", "PENDING", "STILL_RUNNING"):
+    for name in ("ABI", "OK", "NOT_NEWER", "DEFERRED", "PENDING", "STILL_RUNNING"):
         assert getattr(_ffi, name) == plain[name]
+    for name in ("INVALID_HANDLE", "CLOSED", "TIMED_OUT", "FULL"):
+        assert getattr(_ffi, name) == plain[f"E_{name}"]
+    for name, verb in constants("POTLUCK_CALL_").items():
+        assert getattr(_ffi, f"CALL_{name}") == verb
     assert plain["NAME_SIZE"] == _ffi._NAME_SIZE
     assert plain["ADDRESS_SIZE"] == _ffi._ADDRESS_SIZE
 
@@ -136,6 +154,7 @@ def test_the_constants_are_those_of_the_header():
         ("error", _ffi._Error),
         ("system_options", _ffi._SystemOptions),
         ("peer_options", _ffi._PeerOptions),
+        ("call", _ffi._Call),
         ("resource_info", _ffi._ResourceInfo),
         ("message_info", _ffi._MessageInfo),
         ("item", _ffi._Item),
@@ -151,7 +170,9 @@ def test_the_structs_are_those_of_the_header(name, struct):
     for field, (python_name, python_type) in zip(fields, struct._fields_):
         kind, stars, c_name, _, size = re.fullmatch(r"(?:const )?(?:struct )?(\w+) (\*?)(\w+)(\[(\w+)\])?", field).groups()
         assert python_name == renamed.get(c_name, c_name)
-        if size:
+        if kind == "potluck_resource_t":
+            assert python_type is ctypes.c_uint64
+        elif size:
             assert python_type._length_ == sizes[size]
         elif stars or kind.endswith("_fn"):
             assert ctypes.sizeof(python_type) == ctypes.sizeof(ctypes.c_void_p)
@@ -159,16 +180,21 @@ def test_the_structs_are_those_of_the_header(name, struct):
             assert python_type is TYPES[kind]
 
 
+def is_typed(function):
+    return getattr(function, "__name__", "").startswith("potluck_") and function.argtypes is not None
+
+
 def test_the_functions_are_those_of_the_header():
     prototypes = dict(re.findall(r"^(?:potluck_status_t|const char \*) ?(potluck_\w+)\(([^;]*)\);", header(), re.MULTILINE))
     bound = {
         function.__name__: function
         for function in vars(_ffi).values()
-        if isinstance(function, ctypes._CFuncPtr) and getattr(function, "__name__", "").startswith("potluck_")
+        # One without types is another function object of a name that has them.
+        if isinstance(function, ctypes._CFuncPtr) and is_typed(function)
     }
-    # The header may have more: what the package does not offer yet, and what it has in another form.
-    assert set(bound) <= set(prototypes)
-    assert len(bound) > 30
+    # Each is bound, or said not to be needed, with the reason.
+    assert set(bound) | set(_ffi.NOT_BOUND) == set(prototypes)
+    assert not set(bound) & set(_ffi.NOT_BOUND)
     for name, function in bound.items():
         parameters = [" ".join(parameter.split()) for parameter in prototypes[name].split(",") if parameter.strip() != "void"]
         assert len(parameters) == len(function.argtypes), name
@@ -180,6 +206,8 @@ def test_the_functions_are_those_of_the_header():
                 assert ctypes.sizeof(argtype) == ctypes.sizeof(ctypes.c_void_p), (name, parameter)
             elif kind in TYPES:
                 assert argtype is TYPES[kind], (name, parameter)
+            elif kind == "potluck_release_fn":
+                assert argtype is _ffi._Release, (name, parameter)
             else:
                 # An id struct, by value.
                 assert (kind[-2:], argtype) == ("_t", ctypes.c_uint64), (name, parameter)
