@@ -100,14 +100,22 @@ fuzz: lib
 		$(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 # BENCH_OPTIONS: --only P1,P8 for some workloads, --record for the instruction counts that later runs are held against.
+BENCH_VENV := $(TARGET)/bench-venv
 BENCH_C := $(abspath $(TARGET))/bench-request
 BENCH = POTLUCK_BENCH_C=$(BENCH_C) $(CARGO) bench --bench potluck -- $(BENCH_OPTIONS)
 $(BENCH_C): benches/potluck/request.c lib
 	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Iinclude $< -o $@ -L$(LIB_DIR) -lpotluck \
 		-Wl,-rpath,$(abspath $(LIB_DIR))
 
-bench: $(BENCH_C)
+bench: $(BENCH_C) $(BENCH_VENV)/ready
 	@$(BENCH)
+	@POTLUCK_LIBRARY=$(abspath $(LIB_DIR)/libpotluck.so) $(BENCH_VENV)/bin/python python/benches/overhead.py
+
+# For pykka, beside which the calls of the Python package are measured.
+$(BENCH_VENV)/ready: python/requirements-bench.txt | need-python
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r python/requirements-bench.txt
+	@touch $@
 
 # Prints nothing but the CSV on standard output.
 bench-quick: need-rust need-c

@@ -2,7 +2,8 @@
 //! system does, made with the first started call that has a deadline; it ends with the system.
 //!
 //! The thread takes what is due out of the list and gives it up, under no lock. It parks until the next deadline, and whoever puts
-//! an earlier one in, or closes the timer, unparks it after that: it looks again before it parks.
+//! an earlier one in than it will look at by itself, or closes the timer, unparks it after that: it looks again before it parks.
+//! Who takes one out leaves it asleep, so that of many calls in turn, each done before its deadline, none wakes it.
 
 use std::collections::BTreeMap;
 use std::sync::Weak;
@@ -28,6 +29,8 @@ struct State {
     closed: bool,
     thread: Option<Thread>,
     next: u64,
+    /// When the thread looks here at the latest; without it, only when it is unparked.
+    looks: Option<Instant>,
     calls: BTreeMap<Key, Weak<dyn Interrupt>>,
 }
 
@@ -36,7 +39,7 @@ pub(crate) type Key = (Instant, u64);
 
 impl Timer {
     pub(crate) fn new() -> Timer {
-        let state = State { closed: false, thread: None, next: 0, calls: BTreeMap::new() };
+        let state = State { closed: false, thread: None, next: 0, looks: None, calls: BTreeMap::new() };
         Timer(Arc::new(Shared { state: Mutex::new(state), ending: Ending::default() }))
     }
 
@@ -61,9 +64,10 @@ impl Timer {
         let key = (at, state.next);
         state.next += 1;
         state.calls.insert(key, call);
-        let is_first = state.calls.first_key_value().is_some_and(|(first, _)| *first == key);
-        if let (true, Some(thread)) = (is_first, &state.thread) {
+        let is_earlier = state.looks.is_none_or(|looks| at < looks);
+        if let (true, Some(thread)) = (is_earlier, &state.thread) {
             thread.unpark();
+            state.looks = Some(at);
         }
         Some(key)
     }
@@ -130,6 +134,7 @@ impl Shared {
                 Some(first) => due.push(first.remove()),
             }
         };
+        state.looks = if due.is_empty() { next } else { Some(now) };
         drop(state);
         match next {
             _ if !due.is_empty() => {}

@@ -1,14 +1,18 @@
 """potluck: peers share named, versioned, immutable resources with one another; no server stands between them.
 
-    with potluck.PeerSystem("kitchen") as kitchen:
-        ada, bob = kitchen.spawn("ada"), kitchen.spawn("bob")
-        ada.share("soup", b"tomato")
-        soup = bob.request("ada", "soup", timeout=1.0)
-        assert (bytes(soup), soup.origin, soup.version) == (b"tomato", "ada", 1)      # soup.view: memoryview, no copy
+>>> import potluck
+>>> with potluck.PeerSystem("kitchen") as kitchen:
+...     ada, bob = kitchen.spawn("ada"), kitchen.spawn("bob")
+...     version = ada.share("soup", b"tomato")
+...     soup = bob.request("ada", "soup", timeout=1.0)
+>>> bytes(soup), soup.origin, soup.version  # soup.view: memoryview, no copy
+(b'tomato', 'ada', 1)
 
 A peer is a named thread of the library with a mailbox and a shelf of resources; what it has received, it serves. Handlers run
 on its thread. Errors are exceptions under PotluckError and under the built-in that fits. Timeouts are float seconds, None
-waits for ever; the GIL is free while a call waits, but Ctrl-C takes effect only at the end of the call.
+waits for ever; the GIL is free while a call waits, and Ctrl-C ends a wait of the main thread.
+
+Each call that can wait has two more forms: start_... gives a Pending, for poll loops, and a... is for asyncio.
 
 The library is the one that the environment variable POTLUCK_LIBRARY names, else libpotluck.so.1 or libpotluck.so beside this
 file.
@@ -35,6 +39,7 @@ from .errors import (
     NoReply,
     NoSuchPeer,
     NoSuchResource,
+    NotDone,
     OutcomeUnknown,
     Panic,
     PeerClosed,
@@ -48,10 +53,13 @@ from .errors import (
     VersionConflict,
 )
 from .event import Event, EventKind, EventReader
+from .handlers import Handlers
 from .message import Message
 from .peer import Ended, Peer
+from .pending import Pending
 from .resource import Resource, ResourceInfo
-from .system import NO_LIMIT, Holder, Mingled, PeerSystem
+from .snapshot import PeerSnapshot, Snapshot
+from .system import NO_LIMIT, DeadLetter, Holder, Mingled, PeerSystem, Running
 
 __version__ = "0.1.0"
 
@@ -61,6 +69,7 @@ __all__ = [
     "Ambiguous",
     "Canceled",
     "Closed",
+    "DeadLetter",
     "Deadlock",
     "Denied",
     "Ended",
@@ -70,6 +79,7 @@ __all__ = [
     "Forked",
     "Full",
     "HandlerFailed",
+    "Handlers",
     "Holder",
     "Internal",
     "InvalidArgument",
@@ -82,15 +92,20 @@ __all__ = [
     "NoReply",
     "NoSuchPeer",
     "NoSuchResource",
+    "NotDone",
     "OutcomeUnknown",
     "Panic",
     "Peer",
     "PeerClosed",
+    "PeerSnapshot",
     "PeerSystem",
+    "Pending",
     "PotluckError",
     "Refused",
     "Resource",
     "ResourceInfo",
+    "Running",
+    "Snapshot",
     "TimedOut",
     "TooLarge",
     "UnknownMessage",

@@ -1,4 +1,5 @@
-"""Handlers: the user's callables, called by peers' threads. They are found by a key, which is all that C knows of them.
+"""The handlers that C may call: the user's callables, called by peers' threads. They are found by a key, which is all that C
+knows of them.
 
 Here an exception becomes a status. Nothing is raised into C, whatever a handler does.
 """
@@ -9,11 +10,11 @@ import itertools
 import logging
 import os
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from . import _ffi
 from .errors import Canceled, HandlerFailed, PotluckError, Refused, UnknownMessage
+from .handlers import OnMessage, OnOffer, OnReceived, OnRequest, OnStop
 from .message import Message
 from .peer import Peer
 from .resource import Resource
@@ -21,31 +22,44 @@ from .resource import Resource
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-OnMessage = Callable[[Peer, Message], "Optional[Buffer]"]
-OnRequest = Callable[[Peer, str, str], object]
-OnOffer = Callable[[Peer, str, Resource], object]
-OnReceived = Callable[[Peer, str, Resource], object]
-OnStop = Callable[[Peer], object]
-
 _log = logging.getLogger("potluck")
 
 
-@dataclass(frozen=True)
-class Handlers:
-    """The handlers of one peer."""
+class Registered:
+    """The handlers of one peer, and the peer that they get."""
 
-    peer: str
-    on_message: Optional[OnMessage] = None
-    on_request: Optional[OnRequest] = None
-    on_offer: Optional[OnOffer] = None
-    on_received: Optional[OnReceived] = None
-    on_stop: Optional[OnStop] = None
+    __slots__ = ("_peer", "name", "on_message", "on_offer", "on_received", "on_request", "on_stop", "thread")
 
-    def __post_init__(self) -> None:
-        for name in _THUNKS:
-            handler = getattr(self, name)
+    def __init__(
+        self,
+        name: str,
+        on_message: Optional[OnMessage],
+        on_request: Optional[OnRequest],
+        on_offer: Optional[OnOffer],
+        on_received: Optional[OnReceived],
+        on_stop: Optional[OnStop],
+    ) -> None:
+        self.name = name
+        self.on_message = on_message
+        self.on_request = on_request
+        self.on_offer = on_offer
+        self.on_received = on_received
+        self.on_stop = on_stop
+        self._peer: Optional[Peer] = None
+        # The peer's own thread, once it has come here. Set and read on that thread alone.
+        self.thread: Optional[int] = None
+        for what in _THUNKS:
+            handler = getattr(self, what)
             if handler is not None and not callable(handler):
-                raise TypeError(f"{name} must be callable, not {type(handler).__name__}")
+                raise TypeError(f"{what} must be callable, not {type(handler).__name__}")
+
+    def peer(self, id: int) -> Peer:
+        """The peer, made by the first callback, which may come before spawn has returned."""
+        peer = self._peer
+        if peer is None:
+            self.thread = _ffi.keep_thread()
+            peer = self._peer = Peer(_ffi.peer_of(id, self.name))
+        return peer
 
     def thunks(self) -> dict[str, Any]:
         """The callbacks that C gets for them."""
@@ -78,26 +92,20 @@ if hasattr(os, "register_at_fork"):
 
 # 0 would be NULL.
 _keys = itertools.count(1)
-_registered: dict[int, Handlers] = {}
-
-
-def _find(key: int) -> Handlers:
-    with _lock:
-        return _registered[key]
+_registered: dict[int, Registered] = {}
 
 
 def _on_message(peer_id: int, message_id: int, key: int) -> int:
     handlers = message = None
     try:
-        handlers = _find(key)
-        message = Message(message_id, is_lent=True)
-        assert handlers.on_message is not None
-        answer = handlers.on_message(Peer(peer_id, handlers.peer), message)
+        handlers = _registered[key]
+        message = Message(_ffi.LentMessageId(message_id))
+        answer = handlers.on_message(handlers.peer(peer_id), message)  # type: ignore[misc]
         if answer is not None:
             _answer(message, answer)
         if message._is_kept:
             return _ffi.PENDING
-        message._end_lending()
+        message._id = None
         return _ffi.OK
     except BaseException as error:
         if message is not None:
@@ -106,13 +114,14 @@ def _on_message(peer_id: int, message_id: int, key: int) -> int:
 
 
 def _answer(message: Message, answer: Buffer) -> None:
-    try:
-        view = memoryview(answer)
-    except TypeError:
-        raise TypeError(f"on_message returned a {type(answer).__name__}, which is neither None nor bytes-like") from None
+    if type(answer) is not bytes:
+        try:
+            answer = memoryview(answer)
+        except TypeError:
+            raise TypeError(f"on_message returned a {type(answer).__name__}, which is neither None nor bytes-like") from None
     if message.is_ask:
         try:
-            message.reply(view)
+            message.reply(answer)
         except Canceled:
             # The asker has given up: there is nobody to answer, which is no fault of the handler.
             pass
@@ -121,49 +130,40 @@ def _answer(message: Message, answer: Buffer) -> None:
 def _on_request(peer_id: int, sender: bytes, name: bytes, key: int) -> int:
     handlers = None
     try:
-        handlers = _find(key)
-        assert handlers.on_request is not None
-        handlers.on_request(Peer(peer_id, handlers.peer), sender.decode(), name.decode())
+        handlers = _registered[key]
+        handlers.on_request(handlers.peer(peer_id), sender.decode(), name.decode())  # type: ignore[misc]
         return _ffi.OK
     except BaseException as error:
         return _failed("on_request", handlers, error, Refused)
 
 
 def _on_offer(peer_id: int, sender: bytes, offered_id: int, key: int) -> int:
-    handlers = offered = None
+    handlers = None
     try:
-        handlers = _find(key)
-        offered = Resource(offered_id, is_lent=True)
-        assert handlers.on_offer is not None
-        handlers.on_offer(Peer(peer_id, handlers.peer), sender.decode(), offered)
+        handlers = _registered[key]
+        # A reference of its own, so that the handler may keep what it is shown.
+        offered = Resource(_ffi.resource_keep(offered_id))
+        handlers.on_offer(handlers.peer(peer_id), sender.decode(), offered)  # type: ignore[misc]
         return _ffi.OK
     except BaseException as error:
         return _failed("on_offer", handlers, error, Refused)
-    finally:
-        if offered is not None:
-            offered._end_lending()
 
 
 def _on_received(peer_id: int, sender: bytes, received_id: int, key: int) -> None:
-    handlers = received = None
+    handlers = None
     try:
-        handlers = _find(key)
-        received = Resource(received_id, is_lent=True)
-        assert handlers.on_received is not None
-        handlers.on_received(Peer(peer_id, handlers.peer), sender.decode(), received)
+        handlers = _registered[key]
+        received = Resource(_ffi.resource_keep(received_id))
+        handlers.on_received(handlers.peer(peer_id), sender.decode(), received)  # type: ignore[misc]
     except BaseException as error:
         _failed("on_received", handlers, error)
-    finally:
-        if received is not None:
-            received._end_lending()
 
 
 def _on_stop(peer_id: int, key: int) -> None:
     handlers = None
     try:
-        handlers = _find(key)
-        assert handlers.on_stop is not None
-        handlers.on_stop(Peer(peer_id, handlers.peer))
+        handlers = _registered[key]
+        handlers.on_stop(handlers.peer(peer_id))  # type: ignore[misc]
     except BaseException as error:
         _failed("on_stop", handlers, error)
 
@@ -171,13 +171,13 @@ def _on_stop(peer_id: int, key: int) -> None:
 def _drop(key: int) -> None:
     with _lock:
         handlers = _registered.pop(key, None)
+    if handlers is not None:
+        _ffi.forget_thread(handlers.thread)
     # Outside of the lock: what the handlers own may have finalizers of the user's.
     del handlers
 
 
-def _failed(
-    what: str, handlers: Optional[Handlers], error: BaseException, answer: Optional[type[PotluckError]] = None
-) -> int:
+def _failed(what: str, handlers: Optional[Registered], error: BaseException, answer: Optional[type[PotluckError]] = None) -> int:
     """The status of what a handler raised: `answer`, if the handler itself raised that, else a failure with its text."""
     try:
         if answer is not None and isinstance(error, answer) and not error._is_from_call:
@@ -193,9 +193,9 @@ def _failed(
     return HandlerFailed.status
 
 
-def _note(what: str, handlers: Optional[Handlers], error: BaseException) -> None:
+def _note(what: str, handlers: Optional[Registered], error: BaseException) -> None:
     try:
-        _log.error("%s of peer %r failed", what, handlers.peer if handlers else "?", exc_info=error)
+        _log.error("%s of peer %r failed", what, handlers.name if handlers else "?", exc_info=error)
     except BaseException:
         # As above.
         pass

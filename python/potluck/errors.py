@@ -6,7 +6,7 @@ nothing of potluck can handle a TimeoutError or a KeyError. This file imports no
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Optional
 
 __all__ = [
     "AbiMismatch",
@@ -27,6 +27,7 @@ __all__ = [
     "NoReply",
     "NoSuchPeer",
     "NoSuchResource",
+    "NotDone",
     "OutcomeUnknown",
     "Panic",
     "PeerClosed",
@@ -46,6 +47,8 @@ class PotluckError(Exception):
 
     status: ClassVar[int] = -1
     """The number of this result in the C API."""
+    peer: Optional[str] = None
+    """The other peer, as the call named it; of Closed the peer that one acts as; None where neither is known."""
 
     # Set on what a call of the library raised. A handler that lets such an error through has failed; only an
     # UnknownMessage or Refused that it raised itself is its answer.
@@ -54,6 +57,12 @@ class PotluckError(Exception):
     def __str__(self) -> str:
         # KeyError would show its repr.
         return " ".join(str(argument) for argument in self.args)
+
+
+class NotDone(PotluckError, TimeoutError):
+    """Of a wait for a started call alone: the call goes on."""
+
+    status = 3
 
 
 # The caller's fault.
@@ -239,9 +248,14 @@ class Panic(PotluckError, RuntimeError):
     status = 91
 
 
-BY_STATUS: dict[int, type[PotluckError]] = {kind.status: kind for kind in PotluckError.__subclasses__()}
+BY_STATUS: dict[int, type[PotluckError]] = {kind.status: kind for kind in PotluckError.__subclasses__() if kind.status >= 10}
+"""The class of each failure."""
 
-for _kind in (PotluckError, *BY_STATUS.values()):
-    # Tracebacks and logs name them as users write them.
-    _kind.__module__ = "potluck"
-del _kind
+
+def _name_as_users_do() -> None:
+    """Tracebacks and logs are to say potluck.TimedOut."""
+    for kind in (PotluckError, NotDone, *BY_STATUS.values()):
+        kind.__module__ = "potluck"
+
+
+_name_as_users_do()

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from . import _ffi
-from .errors import BY_STATUS, Closed, PotluckError, TimedOut
+from .errors import BY_STATUS, Closed, PotluckError
 
 __all__ = ["Event", "EventKind", "EventReader"]
-
-# How long an iteration waits in one piece.
-_SLICE_SECONDS = 0.1
 
 
 class EventKind(enum.Enum):
@@ -38,8 +34,7 @@ class EventKind(enum.Enum):
     """The reader fell behind here: it missed `size` events."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened in a system."""
 
     kind: EventKind
@@ -59,50 +54,92 @@ class Event:
     """One line of text, cut to fit, or ""."""
 
 
+_KINDS = {kind.value: kind for kind in EventKind}
+
+
 class EventReader:
     """Reads what happens in a system, from the moment when it was made; begins with a JOINED for every peer that is there.
 
     A reader that falls behind gets one MISSED with how many; nobody waits for it. May be used from several threads; each event
-    goes to one of them. Iterating over it waits for each next event and ends when it is closed, or the system has ended.
+    goes to one of them. Iterating over it, by `for` or by `async for`, waits for each next event and ends when it is closed, or
+    the system has ended and all is read.
+
+    >>> kitchen = PeerSystem("kitchen")
+    >>> with kitchen.events() as events:
+    ...     ada = kitchen.spawn("ada")
+    ...     done = kitchen.shutdown()
+    ...     [(event.kind.name, event.peer) for event in events]
+    [('JOINED', 'ada'), ('LEFT', 'ada')]
     """
 
-    __slots__ = ("__weakref__", "_owner")
+    __slots__ = ("__weakref__", "_descriptor", "_id")
 
-    def __init__(self, id: int) -> None:
+    def __init__(self, id: _ffi.EventsId) -> None:
         # Made by PeerSystem.events only.
-        self._owner = _ffi.Owner(id, _ffi.events_close)
+        self._id = id
+        self._descriptor: Optional[_ffi.Descriptor] = None
 
     def next(self, timeout: Optional[float] = 10.0) -> Event:
         """The next event, waiting for it up to `timeout` seconds; None waits for ever.
 
         Raises TimedOut, and Closed when the reader is closed, or the system has ended and all is read.
         """
-        info = _ffi.events_next(self._owner.id, timeout)
+        info = _ffi.events_next(self._id, timeout)
         reason = BY_STATUS.get(info.reason)
-        kind = EventKind(info.kind)
-        return Event(kind, info.peer, info.other, info.name, info.version, info.size, reason, info.text)
+        return Event(_KINDS[info.kind], info.peer, info.other, info.name, info.version, info.size, reason, info.text)
+
+    async def anext(self, timeout: Optional[float] = None) -> Event:
+        """next() for asyncio. By default it waits for ever, as asyncio's own calls do."""
+        from . import _asyncio
+
+        return await _asyncio.repeat(lambda: self.next(0), lambda: _ffi.events_descriptor(self._id), timeout)
+
+    def fileno(self) -> int:
+        """A descriptor for select, poll and the like: readable whenever next() would return at once. Not to be read from.
+
+        It is this object's, which closes it with itself. Raises Closed, LimitReached.
+        """
+        if self._descriptor is None:
+            self._descriptor = _ffi.events_descriptor(self._id)
+        return self._descriptor.number
 
     def close(self) -> None:
         """Ends the reader; who waits in next() gets Closed. Does not block. Again: nothing."""
-        _ffi.events_close(self._owner.id)
+        _ffi.events_close(self._id)
 
     def __iter__(self) -> Iterator[Event]:
         return self
 
     def __next__(self) -> Event:
-        while True:
-            try:
-                # In slices, so that Ctrl-C ends it.
-                return self.next(_SLICE_SECONDS)
-            except TimedOut:
-                pass
-            except Closed:
-                raise StopIteration from None
+        try:
+            return self.next(None)
+        except Closed:
+            raise StopIteration from None
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        try:
+            return await self.anext()
+        except Closed:
+            raise StopAsyncIteration from None
 
     def __enter__(self) -> EventReader:
         return self
 
     def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> EventReader:
+        return self
+
+    async def __aexit__(
         self,
         kind: Optional[type[BaseException]],
         error: Optional[BaseException],

@@ -14,15 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["Message"]
 
 
-class _Lent:
-    """The id of a message that is the library's until the handler returns."""
-
-    __slots__ = ("id",)
-
-    def __init__(self, id: int) -> None:
-        self.id = id
-
-
 class Message:
     """A kind (text) and a body (bytes) from another peer, perhaps with somebody waiting for the answer.
 
@@ -31,7 +22,7 @@ class Message:
     released unanswered, the asker gets NoReply.
     """
 
-    __slots__ = ("__weakref__", "_body", "_handle", "_is_kept", "is_ask", "kind", "sender")
+    __slots__ = ("__weakref__", "_body", "_id", "_is_kept", "is_ask", "kind", "sender")
 
     sender: str
     """The peer that sent it."""
@@ -40,13 +31,11 @@ class Message:
     is_ask: bool
     """Whether the sender waits for an answer."""
 
-    def __init__(self, id: int, is_lent: bool = False) -> None:
-        # Made by the library's calls only. The owner comes first, so that whatever fails after it leaks nothing.
-        self._handle: Union[_Lent, _ffi.Owner, None]
-        self._handle = _Lent(id) if is_lent else _ffi.Owner(id, _ffi.message_release)
-        self._is_kept = not is_lent
-        info = _ffi.message_info(id)
-        self.sender, self.kind, self._body, self.is_ask = info.sender, info.kind, info.body, info.is_ask
+    def __init__(self, id: Union[_ffi.MessageId, _ffi.LentMessageId]) -> None:
+        # Made by the library's calls only. One that is lent ends when its handler returns.
+        self._id: Union[_ffi.MessageId, _ffi.LentMessageId, None] = id
+        self._is_kept = type(id) is _ffi.MessageId
+        self.sender, self.kind, self._body, self.is_ask = _ffi.message_info(id)
 
     @property
     def view(self) -> memoryview:
@@ -69,16 +58,16 @@ class Message:
         Raises InvalidArgument if nobody asked or it was answered before, Canceled if the sender has given up, InvalidHandle
         if it is over: released, or not kept and its handler has returned.
         """
-        _ffi.message_reply(self._live().id, body)
+        _ffi.message_reply(self._live(), body)
 
     def keep(self) -> None:
         """In on_message: keeps the message beyond the return of the handler, to be answered later. Again: nothing.
 
         A handler that keeps a message and then fails has answered it by that.
         """
-        handle = self._live()
-        if isinstance(handle, _Lent):
-            self._handle = _ffi.Owner(handle.id, _ffi.message_release)
+        id = self._live()
+        if not self._is_kept:
+            self._id = _ffi.MessageId(id.value)
             self._is_kept = True
 
     def release(self) -> None:
@@ -86,19 +75,19 @@ class Message:
 
         One that is not kept ends by itself when its handler returns.
         """
-        if not isinstance(self._handle, _Lent):
-            self._handle = None
+        if self._is_kept:
+            self._id = None
 
-    def _live(self) -> Union[_Lent, _ffi.Owner]:
-        handle = self._handle
-        if handle is None:
+    def _live(self) -> Union[_ffi.MessageId, _ffi.LentMessageId]:
+        id = self._id
+        if id is None:
             raise InvalidHandle(
                 f"the message {self.kind!r} from {self.sender!r} was released, or its handler has returned without keep()"
             )
-        return handle
+        return id
 
     def _end_lending(self) -> None:
-        self._handle = None
+        self._id = None
 
     def __enter__(self) -> Message:
         return self

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from . import _ffi
-from .errors import InvalidHandle
+from .errors import InvalidHandle, PotluckError
 
 __all__ = ["Resource", "ResourceInfo"]
 
 
-@dataclass(frozen=True)
-class ResourceInfo:
+class ResourceInfo(NamedTuple):
     """What a shelf says of a resource, without its bytes."""
 
     name: str
@@ -31,67 +28,86 @@ class Resource:
     bytes(resource) copies them; view does not. A resource outlives its peer and its system and may be used from several
     threads. Its memory is given back when neither it nor a view on it is needed any more; release() ends it earlier.
 
-    The one that on_offer or on_received gets is lent: its bytes can be read until the handler returns, or later if they
-    were read before, and they are copied when they are first read.
+    >>> with PeerSystem("kitchen") as kitchen:
+    ...     ada = kitchen.spawn("ada")
+    ...     version = ada.share("soup", b"tomato")
+    ...     soup = ada.get("soup")
+    >>> soup.name, soup.origin, soup.version, len(soup), bytes(soup)
+    ('soup', 'ada', 1, 6, b'tomato')
     """
 
-    __slots__ = ("__weakref__", "_address", "_copy", "_lock", "_owner", "_size", "name", "origin", "version")
+    __slots__ = ("__weakref__", "_id", "_info")
 
-    name: str
-    """Its name; of the answer to an ask, the kind of the message."""
-    origin: str
-    """The peer that made this version; of an answer, the replier."""
-    version: int
-    """1, 2, ...; 0 for the answer to an ask."""
+    def __init__(self, id: _ffi.ResourceId) -> None:
+        # Made by the library's calls only. What there is to know of it is read when it is first wanted.
+        self._id: Optional[_ffi.ResourceId] = id
+        self._info: Optional[_ffi.ResourceInfo] = None
 
-    def __init__(self, id: int, is_lent: bool = False) -> None:
-        # Made by the library's calls only. The owner comes first, so that whatever fails after it leaks nothing.
-        self._owner = None if is_lent else _ffi.Owner(id, _ffi.resource_release)
-        info = _ffi.resource_info(id)
-        self.name, self.origin, self.version = info.name, info.origin, info.version
-        self._size = info.size
-        # Of what is lent: 0 when the handler has returned. The lock keeps a reader on another thread from reading
-        # beyond that moment.
-        self._address = info.address
-        self._copy: Optional[bytes] = None
-        self._lock = threading.RLock()
+    def _known(self) -> _ffi.ResourceInfo:
+        info = self._info
+        if info is None:
+            info = self._info = _ffi.resource_info(self._owner())
+        return info
+
+    def _owner(self) -> _ffi.ResourceId:
+        # Whoever reads the bytes holds this meanwhile, so a release() on another thread is safe.
+        id = self._id
+        if id is None:
+            name = "" if self._info is None else f" {self._info.name!r}"
+            raise InvalidHandle(f"the resource{name} was released")
+        return id
+
+    @property
+    def name(self) -> str:
+        """Its name; of the answer to an ask, the kind of the message."""
+        return self._known().name
+
+    @property
+    def origin(self) -> str:
+        """The peer that made this version; of an answer, the replier."""
+        return self._known().origin
+
+    @property
+    def version(self) -> int:
+        """1, 2, ...; 0 for the answer to an ask."""
+        return self._known().version
 
     @property
     def view(self) -> memoryview:
-        """A read-only view on the library's own bytes, without a copy. It stays valid however long it is kept.
+        """A read-only view on the library's own bytes, without a copy, which keeps them for as long as it is used.
 
-        Raises InvalidHandle after release(), or if the resource was lent and is over.
+        numpy.frombuffer(resource.view, dtype) reads them in place. Raises InvalidHandle after release().
         """
-        owner = self._owner
-        if owner is not None:
-            return _ffi.view_of(self._address, self._size, owner)
-        with self._lock:
-            if self._copy is None:
-                if self._address == 0:
-                    raise InvalidHandle(f"the resource {self.name!r} was released, or lent to a handler that has returned")
-                self._copy = bytes(_ffi.view_of(self._address, self._size, None))
-            return memoryview(self._copy)
+        owner, info = self._owner(), self._known()
+        return _ffi.view_of(info.address, info.size, owner)
 
     def __bytes__(self) -> bytes:
-        view = self.view
-        copy = self._copy
-        return bytes(view) if copy is None else copy
+        owner, info = self._owner(), self._known()
+        copy = _ffi.copy_of(info.address, info.size)
+        del owner
+        return copy
 
     def __len__(self) -> int:
-        return self._size
+        return self._known().size
 
     def __bool__(self) -> bool:
         # Empty bytes are a resource, too.
         return True
 
     def release(self) -> None:
-        """Gives the reference back now. Views that are still used keep the bytes until they are gone. Again: nothing."""
-        with self._lock:
-            self._address, self._copy, self._owner = 0, None, None
-
-    def _end_lending(self) -> None:
-        with self._lock:
-            self._address = 0
+        """Gives the reference back now; name, origin, version and size stay. Views that are still used keep the bytes until they
+        are gone. Again: nothing.
+        """
+        id = self._id
+        if id is None:
+            return
+        if self._info is None:
+            try:
+                self._info = _ffi.resource_info(id)
+            except PotluckError:
+                # In a child made by fork nothing can be asked for any more.
+                pass
+        self._id = None
 
     def __enter__(self) -> Resource:
         return self
@@ -105,4 +121,5 @@ class Resource:
         self.release()
 
     def __repr__(self) -> str:
-        return f"<potluck.Resource {self.name!r} version {self.version} by {self.origin!r}, {self._size} bytes>"
+        info = self._known()
+        return f"<potluck.Resource {info.name!r} version {info.version} by {info.origin!r}, {info.size} bytes>"

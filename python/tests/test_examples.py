@@ -3,10 +3,12 @@
 import hashlib
 import os
 import re
+import shlex
+import subprocess
 
 import pytest
 
-from support import run_example
+from support import LIBRARY, PYTHON_FOLDER, run_example
 
 
 def splitmix64(state):
@@ -155,3 +157,61 @@ def test_the_file_example_tells_what_is_wrong(folders, tmp_path):
         assert text in done.stderr
         assert "Traceback" not in done.stderr
         assert "digest" not in done.stdout
+
+
+def test_the_frames_example_copies_nothing_and_nobody_sees_a_torn_or_an_older_frame():
+    done = run_example("numpy_frames.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "copied: nothing",
+        "the camera made 100 frames of 640 x 480",
+        "the screen was told of 100, each as new as the one before or newer: True",
+        "the recorder saw none twice: True, and the last one: True",
+        "frames still in memory: 1",
+    ]
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    """The plugin of the C examples, linked with the very library that the package has loaded."""
+    made = tmp_path_factory.mktemp("plugin") / "plugin.so"
+    project = PYTHON_FOLDER.parent
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    source = project / "c-examples" / "plugin.c"
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{project / 'include'}"]
+    subprocess.run([*compiler, *flags, source, "-o", made, LIBRARY], check=True)
+    return made
+
+
+def test_the_plugin_example_exchanges_with_the_plugin(plugin):
+    done = run_example("plugin_host.py", plugin)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "the plugin cooks soup with basil",
+        'and of dancing: "cook" does not know messages of kind "dance"',
+        "the herb is held by host, cook",
+        "it has left host behind; still soup with basil",
+    ]
+
+
+def test_the_plugin_example_tells_what_is_wrong(tmp_path):
+    for arguments, code, text in (((), 2, "usage: plugin_host.py"), ((tmp_path / "missing.so",), 1, "missing.so")):
+        done = run_example("plugin_host.py", *arguments)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_asyncio_example_prints_the_events_in_order_and_the_answers():
+    done = run_example("asyncio_watch.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:6] == [
+        "JOINED ada",
+        "JOINED bob",
+        "REQUESTED ada bob soup",
+        "RECEIVED bob ada soup",
+        "DEAD_LETTER bob ada anybody?",
+        "LEFT ada",
+    ]
+    assert lines[6:] == ["LEFT bob", "squares: 0 1 4 9 16 25 36 49 64 81", "bob has tomato of ada"]

@@ -22,8 +22,8 @@ def address(view):
     """Where the bytes are, by CPython's own means."""
     from potluck import _ffi
 
-    with _ffi._bytes_of(view) as (data, _):
-        return data
+    with _ffi._Borrowed(view) as (data, _):
+        return data.value
 
 
 def test_a_view_outlives_resource_peer_and_system():

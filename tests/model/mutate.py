@@ -125,7 +125,14 @@ MUTATIONS = [
         "a deadline is put in and the timer's thread is not unparked",
         "loom",
         "a_deadline_that_is_put_in_is_seen_by_the_timers_thread",
-        [("src/timer.rs", "        if let (true, Some(thread)) = (is_first, &state.thread) {\n            thread.unpark();", "        if let (true, Some(thread)) = (is_first, &state.thread) {\n            let _ = thread;")],
+        [("src/timer.rs", "        if let (true, Some(thread)) = (is_earlier, &state.thread) {\n            thread.unpark();", "        if let (true, Some(thread)) = (is_earlier, &state.thread) {\n            let _ = thread;")],
+    ),
+    Mutation(
+        "timer_asleep",
+        "the timer's thread parks for good and does not say so",
+        "loom",
+        "a_deadline_that_is_put_in_is_seen_by_the_timers_thread",
+        [("src/timer.rs", "        state.looks = if due.is_empty() { next } else { Some(now) };\n", "        state.looks = Some(now);\n")],
     ),
     # Rules that were tried when the protocol was made, and found wrong.
     Mutation(
