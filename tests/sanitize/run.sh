@@ -70,8 +70,9 @@ run() {
   export SOAK_MEMORY=0
 
   export RUSTFLAGS="$flags" RUSTDOCFLAGS="$flags" POTLUCK_LIB_DIR="$built"
-  # All is slower, and forks most of all: they copy what the runtime has mapped.
-  export POTLUCK_C_FLAGS="-fsanitize=$sanitizer -g -DDEADLINE_S=300 -DFORKS=100"
+  # All is slower, and forks most of all: they copy what the runtime has mapped. What C leaves undefined traps, without a runtime.
+  undefined='-fsanitize=undefined -fsanitize-undefined-trap-on-error'
+  export POTLUCK_C_FLAGS="-fsanitize=$sanitizer $undefined -g -DDEADLINE_S=300 -DFORKS=100"
   export POTLUCK_LINK_FLAGS="$wrap -rdynamic -Wl,--whole-archive $runtime -Wl,--no-whole-archive -lpthread -lm -ldl -lrt -lresolv"
   to="--features capi --target $host --target-dir $folder"
   # The variables without quotes hold several words.
