@@ -142,12 +142,18 @@ pub enum Error {
     Panic(String),
 }
 
+/// Of a name that is wrong, which may be anything and of any length.
+const NAME_CHARS_SHOWN: usize = 80;
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::InvalidArgument(what) => write!(f, "invalid argument: {what}"),
             Error::InvalidHandle(what) => write!(f, "invalid handle: {what}"),
-            Error::InvalidName { name, reason } => write!(f, "invalid name {name:?}: {reason}"),
+            Error::InvalidName { name, reason } => match name.char_indices().nth(NAME_CHARS_SHOWN) {
+                None => write!(f, "invalid name {name:?}: {reason}"),
+                Some((end, _)) => write!(f, "invalid name {:?}... of {} bytes: {reason}", &name[..end], name.len()),
+            },
             Error::NameTaken { peer } => write!(f, "the name {peer:?} is taken"),
             Error::TooLarge { what, limit, size } => {
                 write!(f, "{size} bytes are more than the limit of {limit} bytes for {what}")
@@ -198,5 +204,8 @@ mod tests {
         assert_eq!(error.to_string(), "deadlock: ada -> bob -> ada");
         let error = Error::InvalidName { name: "a\nb".into(), reason: "it has a control character".into() };
         assert_eq!(error.to_string(), "invalid name \"a\\nb\": it has a control character");
+        let error = Error::InvalidName { name: "ä".repeat(1_000_000), reason: "it is too long".into() };
+        let text = format!("invalid name \"{}\"... of 2000000 bytes: it is too long", "ä".repeat(80));
+        assert_eq!(error.to_string(), text);
     }
 }
