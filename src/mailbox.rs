@@ -740,13 +740,13 @@ mod tests {
     use crate::error::Error;
     use crate::message::Label;
 
-    fn tell(body: &'static [u8]) -> Letter {
+    fn tell(body: impl Into<Bytes>) -> Letter {
         let label = Arc::new(Label { from: "ada".into(), kind: "k".into(), pair: None });
-        Letter::Tell(Tell { label, body: Bytes::from_static(body) })
+        Letter::Tell(Tell { label, body: body.into() })
     }
 
     fn fills(mailbox: &Mailbox, size: usize) -> Result<(), NoRoom> {
-        mailbox.try_send(tell(vec![0; size].leak())).map_err(|(why, _)| why)
+        mailbox.try_send(tell(vec![0; size])).map_err(|(why, _)| why)
     }
 
     #[test]
@@ -790,7 +790,7 @@ mod tests {
         for burst in [1, 3, 1000, 2] {
             for _ in 0..burst {
                 put += 1;
-                assert!(mailbox.try_send(tell(put.to_ne_bytes().to_vec().leak())).is_ok());
+                assert!(mailbox.try_send(tell(put.to_ne_bytes().to_vec())).is_ok());
             }
             for _ in 0..burst - burst / 3 {
                 let Some(Letter::Tell(letter)) = mailbox.take() else { panic!("one was put in") };
@@ -810,14 +810,14 @@ mod tests {
     #[test]
     fn who_frees_room_pushes_for_the_first_in_line() {
         let mailbox = Mailbox::new(1, 100, false);
-        assert!(mailbox.try_send(tell(b"a")).is_ok());
-        let Err((NoRoom::Full, Letter::Tell(second))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
+        assert!(mailbox.try_send(tell("a")).is_ok());
+        let Err((NoRoom::Full, Letter::Tell(second))) = mailbox.try_send(tell("b")) else { panic!("it is full") };
         let parcel = Arc::new(Parcel::new(second, Wait::new()));
         assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
         assert!(parcel.wait.is_open());
         assert!(mailbox.take().is_some());
         assert!(!parcel.wait.is_open());
-        assert!(matches!(mailbox.try_send(tell(b"c")), Err((NoRoom::Full, _))), "the second has the room");
+        assert!(matches!(mailbox.try_send(tell("c")), Err((NoRoom::Full, _))), "the second has the room");
         assert!(mailbox.take().is_some());
         assert!(mailbox.take().is_none());
         assert!(mailbox.is_drained());
@@ -826,9 +826,9 @@ mod tests {
     #[test]
     fn who_gave_up_in_line_frees_no_room_and_blocks_nobody() {
         let mailbox = Mailbox::new(1, 100, false);
-        assert!(mailbox.try_send(tell(b"a")).is_ok());
+        assert!(mailbox.try_send(tell("a")).is_ok());
         let wait_for_room = || {
-            let Err((NoRoom::Full, Letter::Tell(tell))) = mailbox.try_send(tell(b"b")) else { panic!("it is full") };
+            let Err((NoRoom::Full, Letter::Tell(tell))) = mailbox.try_send(tell("b")) else { panic!("it is full") };
             let parcel = Arc::new(Parcel::new(tell, Wait::new()));
             assert!(mailbox.wait_for_room(Waiting::Tell(Arc::clone(&parcel))));
             parcel
@@ -837,6 +837,6 @@ mod tests {
         assert!(gone.wait.end(Cause::Closed, Err(Error::Canceled)));
         assert!(mailbox.take().is_some());
         assert_eq!((next.wait.is_open(), mailbox.messages()), (false, 1));
-        assert!(matches!(mailbox.try_send(tell(&[0; 101])), Err((NoRoom::TooLarge, _))));
+        assert!(matches!(mailbox.try_send(tell(vec![0; 101])), Err((NoRoom::TooLarge, _))));
     }
 }
