@@ -56,6 +56,27 @@ def goes_on():
 
 def code_of(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def fork_beside(busy, works):
+    stop = threading.Event()
+    def go_on_with(work):
+        while not stop.is_set():
+            busy(work)
+    threads = [threading.Thread(target=go_on_with, args=(work,)) for work in works]
+    [thread.start() for thread in threads]
+    for _ in range(30):
+        pid = os.fork()
+        if pid == 0:
+            all_forked()
+            # With all that Python does at exit.
+            sys.exit(7)
+        code = code_of(pid)
+        if code != 7:
+            # The threads go on until they are told: a failure must not wait for them.
+            os._exit(code & 0x7f)
+    stop.set()
+    [thread.join() for thread in threads]
+    goes_on()
 """
 
 
@@ -132,33 +153,17 @@ goes_on()
 
 def test_children_of_a_busy_parent():
     runs("""
-stop = threading.Event()
 def busy(name):
-    while not stop.is_set():
-        with potluck.PeerSystem("pantry") as pantry:
-            # No handler runs here, since threads come and go: see the next test. From C, tests/c/int_fork.c has them.
-            eve, joe = pantry.spawn(name), pantry.spawn("joe")
-            eve.share("bread", b"rye")
-            with kitchen.events() as reader, ada.get("soup"):
-                reader.next(20)
-            joe.tell(name, "hello", b"", 20)
-            eve.receive(20).release()
-            joe.request(name, "bread", 20).release()
-threads = [threading.Thread(target=busy, args=(f"cook{number}",)) for number in range(3)]
-[thread.start() for thread in threads]
-for _ in range(30):
-    pid = os.fork()
-    if pid == 0:
-        all_forked()
-        # With all that Python does at exit.
-        sys.exit(7)
-    code = code_of(pid)
-    if code != 7:
-        # The threads go on until they are told: a failure must not wait for them.
-        os._exit(code & 0x7f)
-stop.set()
-[thread.join() for thread in threads]
-goes_on()
+    with potluck.PeerSystem("pantry") as pantry:
+        # No handler runs here, since threads come and go: see the next test. From C, tests/c/int_fork.c has them.
+        eve, joe = pantry.spawn(name), pantry.spawn("joe")
+        eve.share("bread", b"rye")
+        with kitchen.events() as reader, ada.get("soup"):
+            reader.next(20)
+        joe.tell(name, "hello", b"", 20)
+        eve.receive(20).release()
+        joe.request(name, "bread", 20).release()
+fork_beside(busy, [f"cook{number}" for number in range(3)])
 """)
 
 
@@ -167,26 +172,9 @@ goes_on()
 # stay in that list from their first callback to their last (0 of 1,350).
 def test_children_beside_busy_handlers():
     runs("""
-stop = threading.Event()
-def busy(number):
-    peer = kitchen.spawn(f"guest{number}")
-    while not stop.is_set():
-        peer.ask("ada", "taste", timeout=20).release()
 # Her first callback.
 bob.ask("ada", "taste", timeout=20).release()
-threads = [threading.Thread(target=busy, args=(number,)) for number in range(2)]
-[thread.start() for thread in threads]
-for _ in range(30):
-    pid = os.fork()
-    if pid == 0:
-        all_forked()
-        sys.exit(7)
-    code = code_of(pid)
-    if code != 7:
-        os._exit(code & 0x7f)
-stop.set()
-[thread.join() for thread in threads]
-goes_on()
+fork_beside(lambda guest: guest.ask("ada", "taste", timeout=20).release(), [kitchen.spawn("eve"), kitchen.spawn("joe")])
 """)
 
 
