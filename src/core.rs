@@ -150,7 +150,7 @@ pub(crate) struct PeerCore {
     /// Of its own: what is cloned from this one stands for this incarnation, as the origin of what it makes.
     pub(crate) name: Arc<str>,
     pub(crate) system: Arc<SystemCore>,
-    /// What this peer has told others and is perhaps not finished, by their ids.
+    /// What this peer has told others and is perhaps not finished, by their names.
     pub(crate) told: FirstUse<Told<PeerCore>>,
     pub(crate) life: Life,
     pub(crate) turn: Turn<Arc<Operation>>,

@@ -573,8 +573,6 @@ peer waits already
 anywhere" as a counter     makes a false Deadlock of it
 operations numbered with   without the numbers handlers are asked before messages that came earlier; but one's own tells are waited for
 the messages               by their record, and between others there is no order: it is fairness, which no bounded run shows
-the fence between pushing  a checker's queue has a lock, which orders as much; crossbeam's has none
-and looking for receivers
 the Release of a grant     loom has no step between it and the unpark that follows, which orders as much
 fences, in whole systems   shuttle is sequentially consistent; loom has them in the parts
 """
