@@ -22,8 +22,9 @@ use std::iter;
 
 use bytes::Bytes;
 
+use crate::calling::Call;
 use crate::core::{
-    Begun, Form, Operation, PeerCore, Route, Stage, Underway, Verb, has_turn, in_call, lock_both, running, runs,
+    Begun, Form, Operation, PeerCore, Route, Stage, SystemCore, Underway, Verb, has_turn, in_call, lock_both, running, runs,
     set_has_turn,
 };
 use crate::deadline::Deadline;
@@ -225,7 +226,10 @@ pub(crate) fn free_turn(own: &Arc<PeerCore>, after: &mut After) {
 /// Gets what `from` holds under `name` now, and puts it on the caller's shelf in the same step.
 pub(crate) fn request(caller: &Arc<PeerCore>, from: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
-    let target = caller.system.find(from)?;
+    let target = match caller.system.find(from) {
+        Ok(target) => target,
+        Err(error) => return elsewhere(caller, Call::Request { from, name }, form, error),
+    };
     if target.is(caller) {
         return get(caller, name).map(|held| Begun::Done(Some(held)));
     }
@@ -246,7 +250,10 @@ pub(crate) fn request_newer(
 ) -> Result<Begun> {
     caller.check_acting()?;
     check_named("than", than, name)?;
-    let target = caller.system.find(from)?;
+    let target = match caller.system.find(from) {
+        Ok(target) => target,
+        Err(error) => return elsewhere(caller, Call::RequestNewer { from, name, than }, form, error),
+    };
     let than = than.edition();
     if target.is(caller) {
         return Ok(Begun::Done(Some(get(caller, name)?).filter(|held| held.is_newer_than(&than))));
@@ -257,10 +264,9 @@ pub(crate) fn request_newer(
 /// Gets `name` from any other peer that holds it, from the next if that one cannot give it.
 pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
-    let nobody = || name::check_resource(name).and(Err(Error::NoSuchResource { name: name.to_owned(), peer: None }));
     let key = Key::new(name);
     let Some(first) = caller.system.registry.pick_holder(key, caller.id) else {
-        return nobody();
+        return fetch_elsewhere(caller, name, form, None);
     };
     let mut after = After::new();
     let mut last = match carry_at_once(caller, &first, &Verb::Fetch, key, form, &mut after) {
@@ -288,26 +294,35 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, form: Form) -> Result<Be
                 None => must_wait = true,
             }
         }
-        return match (must_wait, last) {
-            (true, _) => Err(Error::TimedOut),
-            (false, Some(error)) => Err(error),
-            (false, None) => nobody(),
-        };
+        return if must_wait { Err(Error::TimedOut) } else { fetch_elsewhere(caller, name, form, last) };
     }
     match (others.pop(), last) {
         (Some(next), _) => {
             let route = Route { target: next, is_in_order: false, others };
             set_out(caller, route, Verb::Fetch, name, form, &mut after)
         }
-        (None, Some(error)) => Err(error),
-        (None, None) => nobody(),
+        (None, last) => fetch_elsewhere(caller, name, form, last),
+    }
+}
+
+/// When nobody here can give it: `last` is the error of the last who holds it.
+#[cold]
+fn fetch_elsewhere(caller: &Arc<PeerCore>, name: &str, form: Form, last: Option<Error>) -> Result<Begun> {
+    name::check_resource(name)?;
+    let error = last.unwrap_or_else(|| Error::NoSuchResource { name: name.to_owned(), peer: None });
+    match caller.system.elsewhere() {
+        Some(elsewhere) => elsewhere.fetch(caller, name, form, error),
+        None => Err(error),
     }
 }
 
 /// Puts a copy of what the caller holds on `to`'s shelf.
 pub(crate) fn offer(caller: &Arc<PeerCore>, to: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
-    let target = caller.system.find(to)?;
+    let target = match caller.system.find(to) {
+        Ok(target) => target,
+        Err(error) => return elsewhere(caller, Call::Offer { to, name }, form, error),
+    };
     if target.is(caller) {
         return get(caller, name).map(|_| Begun::Done(None));
     }
@@ -317,11 +332,33 @@ pub(crate) fn offer(caller: &Arc<PeerCore>, to: &str, name: &str, form: Form) ->
 /// Swaps what both hold under `name`.
 pub(crate) fn exchange(caller: &Arc<PeerCore>, with: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
-    let target = caller.system.find(with)?;
+    let target = match caller.system.find(with) {
+        Ok(target) => target,
+        Err(error) => return elsewhere(caller, Call::Exchange { with, name }, form, error),
+    };
     if target.is(caller) {
         return get(caller, name).map(|held| Begun::Done(Some(held)));
     }
-    carry(caller, &target, Verb::Exchange, name, form)
+    carry(caller, &target, Verb::Exchange(None), name, form)
+}
+
+/// A call with a peer that is not here, for which there is an error: carried out elsewhere, if there is such a place.
+#[cold]
+pub(crate) fn elsewhere(caller: &Arc<PeerCore>, call: Call<'_>, form: Form, error: Error) -> Result<Begun> {
+    match (caller.system.elsewhere(), error) {
+        (Some(elsewhere), Error::NoSuchPeer { .. }) => elsewhere.call(caller, call, form),
+        (_, error) => Err(error),
+    }
+}
+
+/// Who holds a resource here, and what, in the order of spawning.
+pub(crate) fn held(system: &SystemCore, name: &str) -> Vec<(Arc<PeerCore>, Resource)> {
+    let key = Key::new(name);
+    let held = |peer: Arc<PeerCore>| {
+        let held = peer.shelf.lock().get(key).cloned()?;
+        Some((peer, held))
+    };
+    system.registry.holders(name).into_iter().filter_map(held).collect()
 }
 
 /// What the peer itself holds.
@@ -356,7 +393,7 @@ fn carry(caller: &Arc<PeerCore>, target: &Arc<PeerCore>, verb: Verb, name: &str,
     let verb = match verb {
         Verb::Offer(None) => Verb::Offer(Some(get(caller, name)?)),
         // Who has nothing to give asks nobody.
-        Verb::Exchange => get(caller, name).map(|_| Verb::Exchange)?,
+        Verb::Exchange(None) => get(caller, name).map(|_| Verb::Exchange(None))?,
         verb => verb,
     };
     if verb.needs(target.hears) {
@@ -655,9 +692,13 @@ fn commit(
     if let Some(given) = &found.theirs {
         if let Some(feed) = &mut feed {
             emit_requested(feed, target, caller, given, after);
-            emit_received(feed, caller, target, given, after);
+            if !caller.is_guest() {
+                emit_received(feed, caller, target, given, after);
+            }
         }
-        put(caller, &mut mine, name, given.clone(), after);
+        if !caller.is_guest() {
+            put(caller, &mut mine, name, given.clone(), after);
+        }
         theirs.traffic.requested += 1;
         mine.traffic.received += 1;
     }
@@ -714,7 +755,8 @@ fn check(
         }
         Verb::Offer(Some(resource)) => Found { theirs: None, mine: Some(resource.clone()) },
         Verb::Offer(None) => Found { theirs: None, mine: Some(given(mine, caller)?) },
-        Verb::Exchange => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
+        Verb::Exchange(Some(mine)) => Found { theirs: Some(given(theirs, target)?), mine: Some(mine.clone()) },
+        Verb::Exchange(None) => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
     };
     if let Some(given) = &found.theirs {
         mine.has_room(name, given, &caller.name)?;

@@ -23,6 +23,7 @@ use crate::arrivals::Arrivals;
 use crate::deadline::Deadline;
 use crate::desk::{Desk, Note};
 use crate::doing::{Call, Doing};
+use crate::elsewhere::Elsewhere;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
@@ -37,7 +38,7 @@ use crate::resource::{Edition, Resource};
 use crate::ring::Place;
 use crate::shelf::Shelf;
 use crate::start::Start;
-use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering, thread_local};
+use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, thread_local};
 use crate::timer::Timer;
 use crate::told::{Addressee, Told};
 use crate::turn::{Turn, Wait};
@@ -88,14 +89,22 @@ pub(crate) struct SystemCore {
     pub(crate) unjoined: Mutex<BTreeMap<u64, Arc<PeerCore>>>,
     /// No handle is left that could join a peer.
     pub(crate) is_abandoned: AtomicBool,
+    /// The other systems that it has joined, if it has: given once, before anybody else knows of it.
+    pub(crate) joined: OnceLock<Arc<dyn Elsewhere>>,
 }
 
 impl SystemCore {
-    /// The peer that a call is aimed at. A name that nobody has is checked only then.
+    /// Where peers are that are not here. A build without a mesh has no such place, and nothing of this.
+    #[inline]
+    pub(crate) fn elsewhere(&self) -> Option<&Arc<dyn Elsewhere>> {
+        if cfg!(feature = "mesh") { self.joined.get() } else { None }
+    }
+
+    /// The peer of this system that a call is aimed at. A name that nobody has is checked only then.
     pub(crate) fn find(&self, peer: &str) -> Result<Arc<PeerCore>> {
         match self.registry.find(Key::new(peer)) {
             Some(found) => Ok(found),
-            // `name@node` is a target that only a mesh knows.
+            // `name@node` is a target that only a mesh knows, as are names that nobody has here.
             None if peer.contains('@') => Err(Error::NoSuchPeer { peer: peer.to_owned() }),
             None => name::check_peer(peer).and(Err(Error::NoSuchPeer { peer: peer.to_owned() })),
         }
@@ -146,6 +155,8 @@ pub(crate) struct PeerCore {
     /// Rises with each spawn in the system: the order of spawning and of the shelf locks.
     pub(crate) id: u64,
     pub(crate) hears: Hears,
+    /// It stands for a peer of another system, whose shelf is there: nothing lies on this one.
+    is_guest: bool,
     pub(crate) shelf: Mutex<Shelf>,
     /// Of its own: what is cloned from this one stands for this incarnation, as the origin of what it makes.
     pub(crate) name: Arc<str>,
@@ -177,7 +188,42 @@ impl Named for PeerCore {
     }
 }
 
+/// What a peer is made of.
+pub(crate) struct Made {
+    pub(crate) hears: Hears,
+    pub(crate) is_guest: bool,
+    pub(crate) shelf_bytes_max: u64,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) start: Start,
+}
+
 impl PeerCore {
+    pub(crate) fn new(system: &Arc<SystemCore>, name: &str, made: Made) -> Arc<PeerCore> {
+        Arc::new(PeerCore {
+            id: system.next_id.fetch_add(1, Ordering::Relaxed),
+            name: name.into(),
+            system: Arc::clone(system),
+            hears: made.hears,
+            is_guest: made.is_guest,
+            shelf: Mutex::new(Shelf::new(made.shelf_bytes_max)),
+            turn: Turn::new(),
+            mailbox: made.mailbox,
+            desk: FirstUse::new(),
+            told: FirstUse::new(),
+            kept: Kept::new(),
+            waits: Waits::new(),
+            doing: FirstUse::new(),
+            life: Life::new(),
+            start: made.start,
+        })
+    }
+
+    /// Whether it stands for a peer of another system. Where there is no mesh, this is no question.
+    #[inline]
+    pub(crate) fn is_guest(&self) -> bool {
+        cfg!(feature = "mesh") && self.is_guest
+    }
+
     pub(crate) fn is(&self, other: &PeerCore) -> bool {
         std::ptr::eq(self, other)
     }
@@ -454,13 +500,14 @@ pub(crate) enum Verb {
     Fetch,
     /// What the caller held at entry, as soon as it has to wait; before that, what it holds.
     Offer(Option<Resource>),
-    Exchange,
+    /// What the caller gives, if that lies on no shelf here.
+    Exchange(Option<Resource>),
 }
 
 impl Verb {
     /// Whether it must have the turn of this peer: it changes its shelf, which must not be while a handler runs.
     pub(crate) fn needs_turn(&self, hears: Hears) -> bool {
-        matches!(self, Verb::Offer(_) | Verb::Exchange) && !hears.nothing()
+        matches!(self, Verb::Offer(_) | Verb::Exchange(_)) && !hears.nothing()
     }
 
     /// Whether it must ask handlers that this peer has.
@@ -468,13 +515,13 @@ impl Verb {
         match self {
             Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => hears.requests,
             Verb::Offer(_) => hears.offers,
-            Verb::Exchange => hears.requests || hears.offers,
+            Verb::Exchange(_) => hears.requests || hears.offers,
         }
     }
 
     /// Whether it leaves something for a handler of this peer that nobody waits for.
     pub(crate) fn leaves(&self, hears: Hears) -> bool {
-        hears.receipts && matches!(self, Verb::Offer(_) | Verb::Exchange)
+        hears.receipts && matches!(self, Verb::Offer(_) | Verb::Exchange(_))
     }
 }
 
@@ -485,7 +532,7 @@ impl Verb {
             Verb::RequestNewer(_) => "request_newer",
             Verb::Fetch => "fetch",
             Verb::Offer(_) => "offer",
-            Verb::Exchange => "exchange",
+            Verb::Exchange(_) => "exchange",
         }
     }
 }

@@ -78,6 +78,21 @@ pub enum Event {
         /// What it said.
         text: String,
     },
+    /// A large resource is on its way from another node.
+    Progress {
+        /// Who gets it.
+        peer: Arc<str>,
+        /// Who gives it.
+        from: Arc<str>,
+        /// The resource.
+        name: Arc<str>,
+        /// Its version.
+        version: u64,
+        /// How many of its bytes have come so far.
+        done: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
     /// The reader fell behind here.
     Missed {
         /// How many events it missed.

@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::call;
+use crate::calling::Call;
 use crate::close::{self, Ended};
 use crate::core::{Form, Hears, PeerCore, Stage};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::message::Message;
-use crate::pending::{self, Call, Pending};
+use crate::pending::{self, Pending};
 use crate::post;
 use crate::resource::Resource;
 use crate::start::OpaqueHandlers;

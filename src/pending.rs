@@ -6,9 +6,8 @@ use std::os::fd::OwnedFd;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::call::{self, After, block};
+use crate::calling::Call;
 use crate::core::{Begun, Form, PeerCore, Underway, in_call, running};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -22,47 +21,6 @@ use crate::timer::Key;
 use crate::turn::{Cause, Wait};
 use crate::unwind::drop_user_data;
 use crate::waits::{Interrupt, Why};
-
-/// A call with another peer, to be made by [`Peer::start`](crate::Peer::start): each is the call of [`Peer`](crate::Peer) of the
-/// same name.
-#[derive(Clone)]
-#[expect(missing_docs, reason = "the parameters of the methods of the same names")]
-pub enum Call<'a> {
-    /// [`Peer::request`](crate::Peer::request).
-    Request { from: &'a str, name: &'a str },
-    /// [`Peer::request_newer`](crate::Peer::request_newer).
-    RequestNewer { from: &'a str, name: &'a str, than: &'a Resource },
-    /// [`Peer::fetch`](crate::Peer::fetch).
-    Fetch { name: &'a str },
-    /// [`Peer::offer`](crate::Peer::offer).
-    Offer { to: &'a str, name: &'a str },
-    /// [`Peer::exchange`](crate::Peer::exchange).
-    Exchange { with: &'a str, name: &'a str },
-    /// [`Peer::tell`](crate::Peer::tell).
-    Tell { to: &'a str, kind: &'a str, body: Bytes },
-    /// [`Peer::ask`](crate::Peer::ask).
-    Ask { to: &'a str, kind: &'a str, body: Bytes },
-}
-
-/// Never the body.
-impl fmt::Debug for Call<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (call, about) = match self {
-            Call::Request { from, name } => ("Request", [("from", from), ("name", name)].to_vec()),
-            Call::RequestNewer { from, name, .. } => ("RequestNewer", [("from", from), ("name", name)].to_vec()),
-            Call::Fetch { name } => ("Fetch", [("name", name)].to_vec()),
-            Call::Offer { to, name } => ("Offer", [("to", to), ("name", name)].to_vec()),
-            Call::Exchange { with, name } => ("Exchange", [("with", with), ("name", name)].to_vec()),
-            Call::Tell { to, kind, .. } => ("Tell", [("to", to), ("kind", kind)].to_vec()),
-            Call::Ask { to, kind, .. } => ("Ask", [("to", to), ("kind", kind)].to_vec()),
-        };
-        let mut text = f.debug_struct(call);
-        for (field, value) in about {
-            text.field(field, value);
-        }
-        text.finish_non_exhaustive()
-    }
-}
 
 /// A call that was started by [`Peer::start`](crate::Peer::start), made once whoever waits for it, and perhaps under way.
 ///

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::call::{After, block, wait_out};
+use crate::call::{After, block, elsewhere, wait_out};
+use crate::calling::Call;
 use crate::core::{Begun, Form, PeerCore, Underway, in_call, runs};
 use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
@@ -92,7 +93,10 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
         Sent::NoRoom(target, why, tell) => (target, why, tell),
         Sent::Unknown(body) => {
             name::check_kind(kind)?;
-            let target = caller.system.find(to)?;
+            let target = match caller.system.find(to) {
+                Ok(target) => target,
+                Err(error) => return elsewhere(caller, Call::Tell { to, kind, body }, form, error),
+            };
             if target.hears.messages {
                 start::ensure(&target)?;
             }
@@ -126,7 +130,10 @@ pub(crate) fn tell(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, fo
 pub(crate) fn ask(caller: &Arc<PeerCore>, to: &str, kind: &str, body: Bytes, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     name::check_kind(kind)?;
-    let target = caller.system.find(to)?;
+    let target = match caller.system.find(to) {
+        Ok(target) => target,
+        Err(error) => return elsewhere(caller, Call::Ask { to, kind, body }, form, error),
+    };
     if form.is_blocking() && runs(&target) {
         return Err(target.deadlock());
     }

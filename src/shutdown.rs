@@ -75,7 +75,12 @@ pub(crate) fn shutdown(system: &Arc<SystemCore>, timeout: Duration) -> Result<Re
     // No call is under way any more: its caller has closed.
     system.timer.close();
     let timer = system.timer.ending();
-    let ended = close::wait_for(timer, "shutdown", None, deadline, || timer.joined())?;
+    let mut ended = close::wait_for(timer, "shutdown", None, deadline, || timer.joined())?;
+    if let (Ended::Yes, Some(elsewhere)) = (ended, system.elsewhere()) {
+        elsewhere.close();
+        let ending = elsewhere.ending();
+        ended = close::wait_for(ending, "shutdown", None, deadline, || ending.joined())?;
+    }
     if ended == Ended::Yes {
         let mut heard = Heard::new();
         system.feed.lock().close(&mut heard);

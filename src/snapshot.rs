@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::core::{PeerCore, Stage, SystemCore};
 use crate::doing::{Doing, Seen};
+use crate::elsewhere::NodeSnapshot;
 use crate::resource::Resource;
 
 /// What the peers of a system are doing, so that a hang can be read; see [`PeerSystem::snapshot`](crate::PeerSystem::snapshot).
@@ -17,6 +18,8 @@ pub struct Snapshot {
     pub is_open: bool,
     /// Its peers, in the order of spawning.
     pub peers: Vec<PeerSnapshot>,
+    /// The other nodes of the mesh, if the system has joined one, sorted by name.
+    pub nodes: Vec<NodeSnapshot>,
     /// How many ids of each kind C programs hold, in all systems of this loaded library; empty for Rust, which has none.
     pub handles: Vec<(String, u64)>,
 }
@@ -81,6 +84,7 @@ pub(crate) fn take(system: &SystemCore) -> Snapshot {
         system: system.name.to_string(),
         is_open: system.check_open().is_ok(),
         peers: system.registry.list().iter().map(|peer| take_of(peer)).collect(),
+        nodes: system.elsewhere().map(|elsewhere| elsewhere.nodes()).unwrap_or_default(),
         handles: Vec::new(),
     }
 }
@@ -134,10 +138,23 @@ impl Snapshot {
     fn write_json(&self, out: &mut String) -> fmt::Result {
         write!(out, "{{\"system\":{},\"is_open\":{},\"peers\":", Quoted(&self.system), self.is_open)?;
         write_all(out, ['[', ']'], &self.peers, PeerSnapshot::write_json)?;
+        if !self.nodes.is_empty() {
+            out.push_str(",\"nodes\":");
+            write_all(out, ['[', ']'], &self.nodes, NodeSnapshot::write_json)?;
+        }
         out.push_str(",\"handles\":");
         write_all(out, ['{', '}'], &self.handles, |(kind, live), out| write!(out, "{}:{live}", Quoted(kind)))?;
         out.push('}');
         Ok(())
+    }
+}
+
+impl NodeSnapshot {
+    fn write_json(&self, out: &mut String) -> fmt::Result {
+        let NodeSnapshot { node, peers, calls, served, bytes_in, bytes_out, retries, failovers, denied, last_error } = self;
+        write!(out, "{{\"node\":{},\"peers\":{peers},\"calls\":{calls},\"served\":{served}", Quoted(node))?;
+        write!(out, ",\"bytes_in\":{bytes_in},\"bytes_out\":{bytes_out},\"retries\":{retries}")?;
+        write!(out, ",\"failovers\":{failovers},\"denied\":{denied},\"last_error\":{}}}", Quoted(last_error))
     }
 }
 

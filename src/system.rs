@@ -5,32 +5,31 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
-use crate::call::{After, block};
+use crate::call::{self, After, block};
 use crate::close;
-use crate::core::{Above, Kept, Life, Limits, PeerCore, Stage, SystemCore, in_call};
+use crate::core::{Above, Limits, Made, PeerCore, Stage, SystemCore, in_call};
 use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::feed::{self, Feed, Heard};
-use crate::first_use::FirstUse;
 use crate::fork;
+use crate::holder::Holder;
 use crate::key::Key;
 use crate::mailbox::Mailbox;
+use crate::mesh::{self, Mesh};
 use crate::mingle::{self, Round};
 use crate::name;
 use crate::peer::{Peer, PeerOptions, check_limit};
 use crate::quiet::Quiet;
 use crate::reader::EventReader;
 use crate::registry::Registry;
-use crate::shelf::Shelf;
 use crate::shutdown::{self, Report};
 use crate::snapshot::{self, Snapshot};
 use crate::start::{self, Start};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::timer::Timer;
-use crate::turn::{Cause, Turn, Wait};
-use crate::waits::Waits;
+use crate::turn::{Cause, Wait};
 use crate::worker;
 
 /// A set of peers that can reach one another; opened and shut down as one.
@@ -79,7 +78,9 @@ impl PeerSystem {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`]; [`Error::InvalidArgument`] for a limit of 0.
+    /// [`Error::InvalidName`]; [`Error::InvalidArgument`] for a limit of 0. With a mesh also [`Error::Unsupported`] in a build without
+    /// it, [`Error::InvalidArgument`] for what it cannot use, such as an address that cannot be listened on, and
+    /// [`Error::LimitReached`] if its threads cannot be made.
     pub fn open_with(name: &str, options: SystemOptions) -> Result<PeerSystem> {
         fork::check()?;
         name::check_peer(name)?;
@@ -99,8 +100,13 @@ impl PeerSystem {
             spawning: Mutex::new(()),
             unjoined: Mutex::new(BTreeMap::new()),
             is_abandoned: AtomicBool::new(false),
+            joined: OnceLock::new(),
         };
-        Ok(PeerSystem { handle: Arc::new(Handle { core: Arc::new(core) }) })
+        let core = Arc::new(core);
+        if let Some(options) = &options.mesh {
+            mesh::join(&core, options)?;
+        }
+        Ok(PeerSystem { handle: Arc::new(Handle { core }) })
     }
 
     fn core(&self) -> &Arc<SystemCore> {
@@ -136,26 +142,19 @@ impl PeerSystem {
         close::reap(system);
         let hears = options.hears();
         let limits = &system.limits;
-        let core = Arc::new(PeerCore {
-            id: system.next_id.fetch_add(1, Ordering::Relaxed),
-            name: name.into(),
-            system: Arc::clone(system),
+        let mailbox = Mailbox::new(
+            options.mailbox_messages_max.unwrap_or(limits.mailbox_messages_max),
+            options.mailbox_bytes_max.unwrap_or(limits.mailbox_bytes_max),
+            !hears.messages,
+        );
+        let made = Made {
             hears,
-            shelf: Mutex::new(Shelf::new(options.shelf_bytes_max.unwrap_or(limits.shelf_bytes_max))),
-            turn: Turn::new(),
-            mailbox: Mailbox::new(
-                options.mailbox_messages_max.unwrap_or(limits.mailbox_messages_max),
-                options.mailbox_bytes_max.unwrap_or(limits.mailbox_bytes_max),
-                !hears.messages,
-            ),
-            desk: FirstUse::new(),
-            told: FirstUse::new(),
-            kept: Kept::new(),
-            waits: Waits::new(),
-            doing: FirstUse::new(),
-            life: Life::new(),
+            is_guest: false,
+            shelf_bytes_max: options.shelf_bytes_max.unwrap_or(limits.shelf_bytes_max),
+            mailbox,
             start: Start::new(options.handlers.boxed()),
-        });
+        };
+        let core = PeerCore::new(system, name, made);
         let name = Key::new(name);
         let mut heard = Heard::new();
         let spawning = system.spawning.lock();
@@ -170,13 +169,16 @@ impl PeerSystem {
         let mut feed = system.feed.lock();
         system.registry.add(name, &core);
         feed.emit(&mut heard, || Event::Joined { peer: Arc::clone(&core.name) });
+        if let Some(elsewhere) = system.elsewhere() {
+            elsewhere.come(&core.name);
+        }
         drop((feed, spawning));
         feed::wake(heard);
         system.arrivals.come(&core.name);
         Ok(Peer::new(core))
     }
 
-    /// The names of all peers, in the order of spawning.
+    /// The names of all peers, in the order of spawning; then, in a mesh, those of other nodes as `name@node`, sorted.
     ///
     /// # Errors
     ///
@@ -187,10 +189,13 @@ impl PeerSystem {
         if peers.is_empty() {
             self.core().check_open()?;
         }
-        Ok(peers.iter().map(|peer| peer.name.to_string()).collect())
+        let here = peers.iter().map(|peer| peer.name.to_string());
+        let there = self.core().elsewhere().map(|elsewhere| elsewhere.peers()).unwrap_or_default();
+        Ok(here.chain(there.iter().map(|peer| peer.to_string())).collect())
     }
 
-    /// Who holds a resource of this name now, in the order of spawning.
+    /// Who holds a resource of this name now, in the order of spawning; then, in a mesh, who holds it on other nodes, which are
+    /// asked: one that has not answered within a second is left out.
     ///
     /// # Errors
     ///
@@ -199,25 +204,22 @@ impl PeerSystem {
         fork::check()?;
         self.core().check_inside()?;
         name::check_resource(resource)?;
-        let name = Key::new(resource);
-        let held = |peer: Arc<PeerCore>| {
-            let held = peer.shelf.lock().get(name).cloned()?;
-            Some(Holder {
-                peer: peer.name.to_string(),
-                origin: held.origin().to_owned(),
-                version: held.version(),
-                size: held.len() as u64,
-            })
-        };
-        Ok(self.core().registry.holders(resource).into_iter().filter_map(held).collect())
+        let mut holders: Vec<Holder> =
+            call::held(self.core(), resource).into_iter().map(|(peer, held)| Holder::new(&peer.name, &held)).collect();
+        if let Some(elsewhere) = self.core().elsewhere() {
+            holders.extend(elsewhere.holders(resource)?);
+        }
+        Ok(holders)
     }
 
     /// Waits until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is there no more.
     ///
+    /// In a mesh the peer may be on any node; `name@node` waits for the peer of that node, `@node` for the node itself.
+    ///
     /// # Errors
     ///
     /// [`Error::TimedOut`]; [`Error::Closed`] when the system is shut down before it came, and from a handler whose own peer
-    /// is closed meanwhile; [`Error::InvalidName`]; [`Error::NoSuchPeer`] for a `name@node`, which can only come in a mesh.
+    /// is closed meanwhile; [`Error::InvalidName`]; [`Error::NoSuchPeer`] for a `name@node` or `@node`, which can only come in a mesh.
     ///
     /// # Examples
     ///
@@ -239,7 +241,11 @@ impl PeerSystem {
         system.check_inside()?;
         let is_there = || match system.find(peer) {
             Ok(found) => Ok(found.life.stage() == Stage::Open),
-            Err(Error::NoSuchPeer { .. }) if !peer.contains('@') => Ok(false),
+            Err(error @ Error::NoSuchPeer { .. }) => match system.elsewhere() {
+                Some(elsewhere) => elsewhere.is_there(peer),
+                None if peer.contains('@') => Err(error),
+                None => Ok(false),
+            },
             Err(error) => Err(error),
         };
         if is_there()? {
@@ -292,8 +298,12 @@ impl PeerSystem {
         if capacity == 0 {
             return Err(Error::InvalidArgument("the capacity is 0: no event would ever fit".to_owned()));
         }
-        let joined =
-            || core.registry.list().iter().map(|peer| Event::Joined { peer: Arc::clone(&peer.name) }).collect();
+        let joined = || {
+            let here = core.registry.list();
+            let there = core.elsewhere().map(|elsewhere| elsewhere.peers()).unwrap_or_default();
+            let names = here.iter().map(|peer| &peer.name).chain(&there);
+            names.map(|peer| Event::Joined { peer: Arc::clone(peer) }).collect()
+        };
         core.feed.subscribe(Arc::clone(&core.name), capacity, joined).map(EventReader::new)
     }
 
@@ -399,20 +409,6 @@ impl fmt::Debug for PeerSystem {
     }
 }
 
-/// One peer that holds a resource; see [`PeerSystem::holders`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Holder {
-    /// Its name.
-    pub peer: String,
-    /// Who made the version that it holds.
-    pub origin: String,
-    /// That version.
-    pub version: u64,
-    /// Its size in bytes.
-    pub size: u64,
-}
-
 /// Limits and habits of a system, for [`PeerSystem::open_with`].
 #[derive(Clone, Debug, Default)]
 pub struct SystemOptions {
@@ -425,6 +421,7 @@ pub struct SystemOptions {
     drop_timeout: Option<Duration>,
     close_on_handler_failure: bool,
     lazy_threads: bool,
+    mesh: Option<Mesh>,
 }
 
 const MAILBOX_MESSAGES_MAX: u64 = 1024;
@@ -505,6 +502,14 @@ impl SystemOptions {
     #[must_use]
     pub fn lazy_threads(mut self, lazy: bool) -> Self {
         self.lazy_threads = lazy;
+        self
+    }
+
+    /// Joins the systems of the same name in other processes. See [`Mesh`]; without the feature `mesh` opening answers
+    /// [`Error::Unsupported`].
+    #[must_use]
+    pub fn mesh(mut self, mesh: Mesh) -> Self {
+        self.mesh = Some(mesh);
         self
     }
 

@@ -224,7 +224,7 @@ impl Worker {
         let (from, name) = (&operation.caller.name, &operation.name);
         let doing = &self.core.doing;
         let about = || About::Names(Arc::clone(from), Arc::clone(name));
-        if let (Verb::Request | Verb::RequestNewer(_) | Verb::Fetch | Verb::Exchange, Some(on_request)) =
+        if let (Verb::Request | Verb::RequestNewer(_) | Verb::Fetch | Verb::Exchange(_), Some(on_request)) =
             (&operation.verb, &mut self.handlers.on_request)
         {
             doing.handles("on_request", about());
@@ -234,8 +234,8 @@ impl Worker {
             seen.theirs = Some(held.ok_or_else(|| self.core.no_such_resource(name))?);
         }
         let offered = match &operation.verb {
-            Verb::Offer(Some(resource)) => resource.clone(),
-            Verb::Offer(None) | Verb::Exchange => {
+            Verb::Offer(Some(resource)) | Verb::Exchange(Some(resource)) => resource.clone(),
+            Verb::Offer(None) | Verb::Exchange(None) => {
                 let held = operation.caller.shelf.lock().get(Key::new(name)).cloned();
                 held.ok_or_else(|| operation.caller.no_such_resource(name))?
             }
@@ -336,10 +336,16 @@ fn leave(core: &Arc<PeerCore>, handlers: Handlers) {
         let mut feed = core.system.feed.lock();
         core.system.registry.remove(&core.name);
         feed.emit(&mut heard, || Event::Left { peer: Arc::clone(&core.name) });
+        if let Some(elsewhere) = core.system.elsewhere() {
+            elsewhere.leave(&core.name);
+        }
         if core.system.check_open().is_err() && core.system.registry.len() == 0 {
             feed.close(&mut heard);
             // No call is under way any more, and nobody may come to say so.
             core.system.timer.close();
+            if let Some(elsewhere) = core.system.elsewhere() {
+                elsewhere.close();
+            }
         }
         // Under the lock, which a shutdown takes last: after it, all have ended.
         core.life.step(Stage::Closing, Stage::Ended);

@@ -35,6 +35,8 @@ pub const POTLUCK_EVENT_DEAD_LETTER: u32 = 6;
 pub const POTLUCK_EVENT_HANDLER_FAILED: u32 = 7;
 /// The reader fell behind here: it missed `size` events.
 pub const POTLUCK_EVENT_MISSED: u32 = 8;
+/// `size` bytes of resource `name` have come to `peer` from `other`, which is on another node: a large one comes piece by piece.
+pub const POTLUCK_EVENT_PROGRESS: u32 = 9;
 
 /// An event: a value. Nothing to release, nothing borrowed, no body.
 #[repr(C)]
@@ -48,7 +50,7 @@ pub struct potluck_event_t {
     pub reason: potluck_status_t,
     /// Of the resource; else 0.
     pub version: u64,
-    /// Bytes of the resource or of the message's body; MISSED: how many events; else 0.
+    /// Bytes of the resource or of the message's body; MISSED: how many events; PROGRESS: how many bytes have come so far; else 0.
     pub size: u64,
     /// Whom it happened to.
     pub peer: [c_char; POTLUCK_ADDRESS_SIZE],
@@ -113,6 +115,10 @@ fn event(event: &Event) -> potluck_event_t {
             out.reason = status_of(&Error::HandlerFailed { peer: String::new(), text: String::new() });
             write(&mut out.text, text);
             (POTLUCK_EVENT_HANDLER_FAILED, peer, from, "")
+        }
+        Event::Progress { peer, from, name, version, done, .. } => {
+            (out.version, out.size) = (*version, *done);
+            (POTLUCK_EVENT_PROGRESS, peer, from, name)
         }
         Event::Missed { count } => {
             out.size = *count;
