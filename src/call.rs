@@ -24,8 +24,8 @@ use bytes::Bytes;
 
 use crate::calling::Call;
 use crate::core::{
-    Begun, Form, Operation, PeerCore, Route, Stage, SystemCore, Underway, Verb, has_turn, in_call, lock_both, running, runs,
-    set_has_turn,
+    Begun, Form, Operation, PeerCore, Route, Stage, SystemCore, Underway, Verb, has_turn, in_call, lock_both, running,
+    runs, set_has_turn,
 };
 use crate::deadline::Deadline;
 use crate::desk::{Note, Waits};
@@ -385,7 +385,13 @@ impl Begun {
 }
 
 /// Carries an operation out, waiting for what it must.
-fn carry(caller: &Arc<PeerCore>, target: &Arc<PeerCore>, verb: Verb, name: &str, form: Form) -> Result<Begun> {
+pub(crate) fn carry(
+    caller: &Arc<PeerCore>,
+    target: &Arc<PeerCore>,
+    verb: Verb,
+    name: &str,
+    form: Form,
+) -> Result<Begun> {
     let mut after = After::new();
     if let Some(result) = carry_at_once(caller, target, &verb, Key::new(name), form, &mut after) {
         return result.map(Begun::Done);
@@ -628,7 +634,7 @@ pub(crate) fn conclude(
 }
 
 /// Whether a fetch goes on to the next holder after this.
-fn moves_on(error: &Error) -> bool {
+pub(crate) fn moves_on(error: &Error) -> bool {
     matches!(
         error,
         Error::PeerClosed { .. }
@@ -775,6 +781,42 @@ fn put(peer: &Arc<PeerCore>, shelf: &mut Shelf, name: Key<'_>, resource: Resourc
     if let Some(replaced) = shelf.put(name, resource) {
         after.release(replaced);
     }
+}
+
+/// Puts what has come from elsewhere on the caller's shelf, in one step with the claim against giving up: false if it was given up. With
+/// `if_held` only if the caller still holds that very resource, and nobody is there any more who could give it up.
+#[cfg(feature = "mesh")]
+pub(crate) fn take_in(
+    caller: &Arc<PeerCore>,
+    from: &Arc<str>,
+    resource: &Resource,
+    if_held: Option<&Resource>,
+    claim: impl FnOnce() -> bool,
+    after: &mut After,
+) -> Result<bool> {
+    let name = resource.shared_name();
+    let key = Key::new(name);
+    let mut shelf = caller.shelf.lock();
+    if shelf.is_closed() {
+        return Err(caller.closed());
+    }
+    shelf.has_room(key, resource, &caller.name)?;
+    if if_held.is_some_and(|held| !shelf.get(key).is_some_and(|now| now.is(held))) || !claim() {
+        return Ok(false);
+    }
+    if caller.system.feed.is_read() {
+        let received = || Event::Received {
+            peer: Arc::clone(&caller.name),
+            from: Arc::clone(from),
+            name: Arc::clone(name),
+            version: resource.version(),
+            size: resource.len() as u64,
+        };
+        caller.system.feed.lock().emit(&mut after.heard, received);
+    }
+    put(caller, &mut shelf, key, resource.clone(), after);
+    shelf.traffic.received += 1;
+    Ok(true)
 }
 
 fn emit_requested(feed: &mut FeedGuard<'_>, peer: &PeerCore, by: &PeerCore, resource: &Resource, after: &mut After) {

@@ -10,7 +10,25 @@ use crate::name;
 use crate::sync::Arc;
 
 #[cfg(feature = "mesh")]
+mod calls;
+#[cfg(feature = "mesh")]
+mod engine;
+#[cfg(feature = "mesh")]
+mod kept;
+#[cfg(feature = "mesh")]
+mod keys;
+#[cfg(feature = "mesh")]
 mod node;
+#[cfg(feature = "mesh")]
+mod origins;
+#[cfg(feature = "mesh")]
+mod presence;
+#[cfg(feature = "mesh")]
+mod serve;
+#[cfg(feature = "mesh")]
+mod transfer;
+#[cfg(feature = "mesh")]
+mod wire;
 
 /// How a system joins the systems of the same name in other processes, for [`SystemOptions::mesh`](crate::SystemOptions::mesh).
 ///
@@ -166,7 +184,9 @@ impl Mesh {
 
 fn is_address(address: &str) -> bool {
     split(address).is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok() && !host.contains(|c: char| c.is_whitespace() || "/#?;".contains(c))
+        !host.is_empty()
+            && port.parse::<u16>().is_ok()
+            && !host.contains(|c: char| c.is_whitespace() || "/#?;".contains(c))
     })
 }
 
@@ -208,7 +228,19 @@ mod tests {
         for good in ["127.0.0.1:7447", "localhost:0", "[::1]:7447", "kitchen.example:65535"] {
             assert!(is_address(good), "{good}");
         }
-        for bad in ["", "7447", "127.0.0.1", "127.0.0.1:", ":7447", "::1:7447", "[::1]", "a:65536", "tcp/a:1", "a b:1", "a:1#x"] {
+        for bad in [
+            "",
+            "7447",
+            "127.0.0.1",
+            "127.0.0.1:",
+            ":7447",
+            "::1:7447",
+            "[::1]",
+            "a:65536",
+            "tcp/a:1",
+            "a b:1",
+            "a:1#x",
+        ] {
             assert!(!is_address(bad), "{bad}");
         }
     }

@@ -59,6 +59,25 @@ pub(crate) fn start(caller: &Arc<PeerCore>, call: Call<'_>, form: Form) -> Resul
     }))
 }
 
+#[cfg(feature = "mesh")]
+impl Pending {
+    /// Of a call that is under way.
+    pub(crate) fn of(caller: &Arc<PeerCore>, call: Arc<dyn Underway>, deadline: Deadline) -> Pending {
+        Pending(State::Underway(Started::new(caller, call, deadline)))
+    }
+
+    /// Runs `then` once it is done; see [`Wait::when_done`].
+    pub(crate) fn when_done(&self, then: impl FnOnce() + Send + 'static) -> Result<()> {
+        match &self.0 {
+            State::Done(_) => {
+                then();
+                Ok(())
+            }
+            State::Underway(started) => started.call.wait().when_done(then),
+        }
+    }
+}
+
 impl Started {
     /// Lets the call be ended by the close of its caller and at its deadline, if it is not done by now.
     fn new(caller: &Arc<PeerCore>, call: Arc<dyn Underway>, deadline: Deadline) -> Started {

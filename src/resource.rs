@@ -110,6 +110,22 @@ pub(crate) struct Edition {
     version: u64,
 }
 
+#[cfg(feature = "mesh")]
+impl Edition {
+    /// By the reference that the resource has.
+    pub(crate) fn new(origin: Arc<str>, version: u64) -> Edition {
+        Edition { origin, version }
+    }
+
+    pub(crate) fn origin(&self) -> &Arc<str> {
+        &self.origin
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+}
+
 impl AsRef<[u8]> for Resource {
     fn as_ref(&self) -> &[u8] {
         self.bytes()

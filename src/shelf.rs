@@ -63,6 +63,12 @@ impl Shelf {
         Shelf { is_closed: false, first: [None, None], traffic: Traffic::default(), bytes: 0, bytes_max, others: None }
     }
 
+    /// What fits on it in all.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }

@@ -151,7 +151,8 @@ impl Snapshot {
 
 impl NodeSnapshot {
     fn write_json(&self, out: &mut String) -> fmt::Result {
-        let NodeSnapshot { node, peers, calls, served, bytes_in, bytes_out, retries, failovers, denied, last_error } = self;
+        let NodeSnapshot { node, peers, calls, served, bytes_in, bytes_out, retries, failovers, denied, last_error } =
+            self;
         write!(out, "{{\"node\":{},\"peers\":{peers},\"calls\":{calls},\"served\":{served}", Quoted(node))?;
         write!(out, ",\"bytes_in\":{bytes_in},\"bytes_out\":{bytes_out},\"retries\":{retries}")?;
         write!(out, ",\"failovers\":{failovers},\"denied\":{denied},\"last_error\":{}}}", Quoted(last_error))
@@ -228,7 +229,7 @@ fn write_all<T>(
 }
 
 /// A text as JSON has it.
-struct Quoted<'a>(&'a str);
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

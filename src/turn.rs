@@ -327,6 +327,8 @@ struct Listeners {
     /// The peer whose handler the call waits for now.
     waits_for: Option<Place>,
     waits: Vec<Arc<Wait<()>>>,
+    /// What else is to happen once it is done.
+    then: Option<Box<dyn FnOnce() + Send>>,
     readiness: Readiness,
 }
 
@@ -350,6 +352,7 @@ impl<T> Wait<T> {
         Wait::of(Waiter::Listeners(Mutex::new(Listeners {
             waits_for: None,
             waits: Vec::new(),
+            then: None,
             readiness: Readiness::default(),
         })))
     }
@@ -481,13 +484,16 @@ impl<T> Wait<T> {
             Waiter::Thread { thread, .. } if word & PARKS != 0 => thread.unpark(),
             Waiter::Thread { .. } => {}
             Waiter::Listeners(listeners) => {
-                let waits = {
+                let (waits, then) = {
                     let mut listeners = listeners.lock();
                     listeners.readiness.set(true);
-                    std::mem::take(&mut listeners.waits)
+                    (std::mem::take(&mut listeners.waits), listeners.then.take())
                 };
                 for wait in waits {
                     wait.end(Cause::Answered, Ok(()));
+                }
+                if let Some(then) = then {
+                    then();
                 }
             }
         }
@@ -609,6 +615,21 @@ impl<T: Clone> Wait<T> {
             wait.follow(links, to)?;
         }
         listeners.waits.push(Arc::clone(wait));
+        Ok(())
+    }
+
+    /// Runs `then` once it is done, under no lock, on the thread of whoever finishes it; at once if it is done. It must not wait, nor run
+    /// users' code. There is one for each call.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn when_done(&self, then: impl FnOnce() + Send + 'static) -> Result<()> {
+        let mut listeners = self.listeners()?.lock();
+        // Whoever finishes it says that it is done before he looks here.
+        if self.is_done() {
+            drop(listeners);
+            then();
+        } else {
+            listeners.then = Some(Box::new(then));
+        }
         Ok(())
     }
 

@@ -1,0 +1,293 @@
+//! The engine's session: what it is configured with, and the few things that are asked of it. No other file says how the engine is used.
+//!
+//! Its callbacks run on the threads that read from the links, or inside of a call here: what they run neither waits nor runs users' code, no lock is
+//! held around any call here, and a panic ends before it reaches the engine, which would go deaf by it.
+
+use std::net::{TcpListener, ToSocketAddrs};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use zenoh::bytes::ZBytes;
+use zenoh::config::Config;
+use zenoh::liveliness::LivelinessToken;
+use zenoh::qos::{CongestionControl, Priority};
+use zenoh::query::{ConsolidationMode, QueryTarget};
+use zenoh::sample::SampleKind;
+use zenoh::{Session, Wait};
+
+use super::Mesh;
+use super::keys::{Keys, NodeId};
+use crate::error::{Error, Result};
+use crate::snapshot::Quoted;
+use crate::sync::Mutex;
+use crate::unwind::caught;
+
+pub(super) const LEASE: Duration = Duration::from_secs(2);
+/// Nobody sends more in one message, and the engine drops what is more.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// What a query brought.
+pub(super) struct Reply {
+    pub(super) header: Vec<u8>,
+    pub(super) body: ZBytes,
+}
+
+/// How urgent a query and its answer are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rank {
+    Small,
+    /// Behind all that is small.
+    Bulk,
+}
+
+/// A query that has come in. Dropping it ends it.
+pub(super) struct Incoming(zenoh::query::Query);
+
+impl Incoming {
+    pub(super) fn key(&self) -> &str {
+        self.0.key_expr().as_str()
+    }
+
+    pub(super) fn header(&self) -> Vec<u8> {
+        self.0.attachment().map(|header| header.to_bytes().into_owned()).unwrap_or_default()
+    }
+
+    pub(super) fn body_len(&self) -> usize {
+        self.0.payload().map_or(0, ZBytes::len)
+    }
+
+    pub(super) fn body(&self) -> Bytes {
+        self.0.payload().map(|body| Bytes::from(body.to_bytes().into_owned())).unwrap_or_default()
+    }
+
+    /// One of the parameters that a stranger gave.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.0.parameters().get(name)
+    }
+
+    pub(super) fn has_no_wildcard(&self) -> bool {
+        !self.0.key_expr().as_str().contains('*')
+    }
+
+    /// Answers. Waits while the link has no room.
+    pub(super) fn answer(&self, header: Vec<u8>, body: Bytes) {
+        let answer = self.0.reply(self.0.key_expr().clone(), body).attachment(header);
+        // Whoever asked has gone: he will not miss it.
+        let _ = answer.wait();
+    }
+
+    pub(super) fn refuse(&self, text: &str) {
+        let _ = self.0.reply_err(text).wait();
+    }
+}
+
+/// The session of one node.
+pub(super) struct Engine {
+    session: Session,
+}
+
+impl Engine {
+    /// Opens a session. Its threads have the signal mask of the thread that opens the first one.
+    pub(super) fn open(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Engine> {
+        let config = config(options, keys, me)?;
+        for address in &options.listen {
+            try_to_listen(address)?;
+        }
+        let listens = options.listen.join(", ");
+        let session = zenoh::open(config).wait().map_err(|error| {
+            Error::InvalidArgument(format!("cannot join with listen [{listens}]: {}", text(&*error)))
+        })?;
+        Ok(Engine { session })
+    }
+
+    /// A token that is there until it is dropped.
+    pub(super) fn declare_token(&self, key: String) -> Result<LivelinessToken> {
+        self.session.liveliness().declare_token(key).wait().map_err(failed)
+    }
+
+    /// Is told of tokens that come, and of those that go; first of those that are there.
+    pub(super) fn watch_tokens(&self, keys: String, told: impl Fn(&str, bool) + Send + Sync + 'static) -> Result<()> {
+        let watch = self.session.liveliness().declare_subscriber(keys).history(true).callback(move |sample| {
+            let is_there = sample.kind() == SampleKind::Put;
+            let _ = caught(|| told(sample.key_expr().as_str(), is_there));
+        });
+        watch.background().wait().map_err(failed)
+    }
+
+    /// Is given the queries that come for these keys.
+    pub(super) fn serve(&self, keys: String, serve: impl Fn(Incoming) + Send + Sync + 'static) -> Result<()> {
+        let queryable = self.session.declare_queryable(keys).callback(move |query| {
+            let _ = caught(|| serve(Incoming(query)));
+        });
+        queryable.background().wait().map_err(failed)
+    }
+
+    /// Asks another node. `then` gets the answer, or `None` if there is none: nobody is there, the link broke, or it is not let through.
+    pub(super) fn query(
+        &self,
+        key: String,
+        (header, body): (Vec<u8>, Bytes),
+        rank: Rank,
+        timeout: Duration,
+        then: impl FnOnce(Option<Reply>) + Send + 'static,
+    ) {
+        let then = Then(Mutex::new(Some(Box::new(then))));
+        let priority = match rank {
+            Rank::Small => Priority::InteractiveHigh,
+            Rank::Bulk => Priority::Data,
+        };
+        let asked = self
+            .session
+            .get(key)
+            .attachment(header)
+            .payload(body)
+            .target(QueryTarget::BestMatching)
+            .consolidation(ConsolidationMode::None)
+            .congestion_control(CongestionControl::Block)
+            .priority(priority)
+            .timeout(timeout)
+            .callback(move |reply| {
+                if let Ok(sample) = reply.into_result() {
+                    let header = sample.attachment().map(|header| header.to_bytes().into_owned()).unwrap_or_default();
+                    then.tell(Some(Reply { header, body: sample.payload().clone() }));
+                }
+            });
+        // Without an answer the callback is dropped, which tells it.
+        let _ = asked.wait();
+    }
+
+    /// Ends the session; waits for it.
+    pub(super) fn close(&self) {
+        let _ = self.session.close().wait();
+    }
+}
+
+/// Tells once: the first answer, or at the end that there is none.
+struct Then(Mutex<Option<Box<dyn FnOnce(Option<Reply>) + Send>>>);
+
+impl Then {
+    fn tell(&self, reply: Option<Reply>) {
+        let then = self.0.lock().take();
+        if let Some(then) = then {
+            let _ = caught(|| then(reply));
+        }
+    }
+}
+
+impl Drop for Then {
+    fn drop(&mut self) {
+        self.tell(None);
+    }
+}
+
+fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
+    let mut config = Config::default();
+    let mut set = |key: &str, value: String| {
+        let set = config.insert_json5(key, &value);
+        set.map_err(|error| {
+            Error::InvalidArgument(format!("the engine does not take {key} {value}: {}", text(&*error)))
+        })
+    };
+    let protocol = if options.tls.is_some() { "tls" } else { "tcp" };
+    let endpoints = |addresses: &[String]| list(addresses.iter().map(|address| format!("{protocol}/{address}")));
+    let lease = options.lease.unwrap_or(LEASE);
+    let near = ["127.0.0.1:0".to_owned()];
+    set("mode", Quoted("peer").to_string())?;
+    set("listen/endpoints", endpoints(if options.listen.is_empty() { &near } else { &options.listen }))?;
+    set("connect/endpoints", endpoints(&options.connect))?;
+    set("connect/retry", r#"{ period_init_ms: 100, period_max_ms: 1000, period_increase_factor: 2 }"#.to_owned())?;
+    set("open/return_conditions", "{ connect_scouted: false, declares: false }".to_owned())?;
+    set("scouting/multicast/enabled", options.multicast.to_string())?;
+    set("scouting/gossip/enabled", (!options.no_gossip).to_string())?;
+    set("transport/link/protocols", list([protocol.to_owned()].into_iter()))?;
+    set("transport/link/tx/lease", lease.as_millis().to_string())?;
+    set("transport/link/tx/queue/size/data", "16".to_owned())?;
+    set("transport/link/tx/queue/congestion_control/block/wait_before_close", lease.as_micros().to_string())?;
+    set("transport/link/rx/max_message_size", MESSAGE_BYTES_MAX.to_string())?;
+    // Ours are all shorter.
+    set("queries_default_timeout", "60000".to_owned())?;
+    if let Some(tls) = &options.tls {
+        let file = |path: &Path| match (path.to_str(), std::fs::metadata(path)) {
+            (Some(name), Ok(_)) => Ok(Quoted(name).to_string()),
+            (_, Err(error)) => Err(Error::InvalidArgument(format!("the file {path:?} of tls: {error}"))),
+            (None, _) => Err(Error::InvalidArgument(format!("the file {path:?} of tls has a name that is no UTF-8"))),
+        };
+        set("transport/link/tls/root_ca_certificate", file(&tls.ca)?)?;
+        for side in ["listen", "connect"] {
+            set(&format!("transport/link/tls/{side}_certificate"), file(&tls.certificate)?)?;
+            set(&format!("transport/link/tls/{side}_private_key"), file(&tls.key)?)?;
+        }
+        set("transport/link/tls/enable_mtls", "true".to_owned())?;
+        set("transport/link/tls/verify_name_on_connect", "true".to_owned())?;
+        set("transport/link/tls/close_link_on_expiration", "true".to_owned())?;
+    }
+    if !options.allow.is_empty() {
+        set("access_control", access_control(&options.allow, keys, &me.name))?;
+    }
+    Ok(config)
+}
+
+/// Each node that may come in, by the common name of its certificate, may speak under its own name alone, and ask under it; all others
+/// may nothing.
+fn access_control(allow: &[String], keys: &Keys, me: &str) -> String {
+    let (mut rules, mut subjects, mut policies) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, node) in allow.iter().filter(|node| *node != me).enumerate() {
+        let mut ids = Vec::new();
+        for (flow, speaker, hearer) in [("ingress", node.as_str(), me), ("egress", me, node.as_str())] {
+            let own = keys.rules(speaker);
+            let asks = keys.queries_between(speaker, hearer);
+            let answers = keys.queries_between(hearer, speaker);
+            for (messages, keys) in [
+                (&["liveliness_token"][..], own.tokens),
+                (&["declare_queryable"], own.queryables),
+                (&["declare_liveliness_subscriber", "liveliness_query"], own.presence),
+                (&["query"], asks),
+                (&["reply"], answers),
+            ] {
+                let id = format!("{number}-{flow}-{}", messages[0]);
+                rules.push(format!(
+                    "{{ id: {}, permission: \"allow\", flows: [\"{flow}\"], messages: {}, key_exprs: {} }}",
+                    Quoted(&id),
+                    list(messages.iter().map(|message| (*message).to_owned())),
+                    list(keys.into_iter()),
+                ));
+                ids.push(id);
+            }
+        }
+        subjects.push(format!("{{ id: \"{number}\", cert_common_names: [{}] }}", Quoted(node)));
+        policies.push(format!("{{ rules: {}, subjects: [\"{number}\"] }}", list(ids.into_iter())));
+    }
+    format!(
+        "{{ enabled: true, default_permission: \"deny\", rules: [{}], subjects: [{}], policies: [{}] }}",
+        rules.join(", "),
+        subjects.join(", "),
+        policies.join(", ")
+    )
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    let texts: Vec<String> = texts.map(|text| Quoted(&text).to_string()).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// Says clearly, and before the engine does, why an address cannot be listened on.
+fn try_to_listen(address: &str) -> Result<()> {
+    let bound = address.to_socket_addrs().and_then(|addresses| TcpListener::bind(&*addresses.collect::<Vec<_>>()));
+    bound.map(drop).map_err(|error| Error::InvalidArgument(format!("cannot listen on {address:?}: {error}")))
+}
+
+fn failed(error: zenoh::Error) -> Error {
+    Error::Internal(format!("the engine: {}", text(&*error)))
+}
+
+/// What the engine says, as one line, without where in its sources it says so.
+fn text(error: &(dyn std::error::Error + Send + Sync)) -> String {
+    let said = error.to_string();
+    let parts = said.split(" - Caused by ").map(|part| match part.rfind(" at ") {
+        Some(at) => &part[..at],
+        None => part,
+    });
+    let line: Vec<&str> = parts.collect();
+    line.join(": ").replace(['\n', '\r'], " ")
+}

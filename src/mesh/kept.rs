@@ -1,0 +1,108 @@
+//! Large bodies on their way out: kept under a number, the ticket, until whoever fetches them in pieces has all.
+//!
+//! A ticket is good for the node that it was made for. It ends when that node says so or is gone, and when nobody has asked for a piece for a while.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::keys::NodeId;
+use crate::deadline::Deadline;
+use crate::sync::Mutex;
+use crate::unwind::drop_user_data;
+
+#[derive(Default)]
+pub(super) struct Kept(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    last: u64,
+    bodies: HashMap<u64, Body>,
+}
+
+struct Body {
+    bytes: Bytes,
+    to: NodeId,
+    /// How often the clean-up has come by since it was last asked for.
+    idle: u32,
+}
+
+/// With a clean-up every second.
+const IDLE_MAX: u32 = 60;
+
+impl Kept {
+    pub(super) fn keep(&self, bytes: Bytes, to: &NodeId) -> u64 {
+        let mut table = self.0.lock();
+        table.last += 1;
+        let ticket = table.last;
+        table.bodies.insert(ticket, Body { bytes, to: to.clone(), idle: 0 });
+        ticket
+    }
+
+    /// The whole body, if the ticket is that node's.
+    pub(super) fn body(&self, ticket: u64, by: &NodeId) -> Option<Bytes> {
+        let mut table = self.0.lock();
+        let body = table.bodies.get_mut(&ticket).filter(|body| body.to == *by)?;
+        body.idle = 0;
+        Some(body.bytes.clone())
+    }
+
+    pub(super) fn release(&self, ticket: u64, by: &NodeId) {
+        let released = {
+            let mut table = self.0.lock();
+            let is_his = table.bodies.get(&ticket).is_some_and(|body| body.to == *by);
+            is_his.then(|| table.bodies.remove(&ticket)).flatten()
+        };
+        drop_user_data(released.map(|body| body.bytes));
+    }
+
+    /// Nobody of that node will ask any more.
+    pub(super) fn node_left(&self, node: &NodeId) {
+        self.end_where(|body| body.to == *node);
+    }
+
+    /// Once a second: ends what nobody asks for. Gives the tickets that are left.
+    pub(super) fn clean(&self) -> Vec<u64> {
+        self.end_where(|body| {
+            body.idle += 1;
+            body.idle > IDLE_MAX
+        });
+        self.0.lock().bodies.keys().copied().collect()
+    }
+
+    pub(super) fn end_all(&self) {
+        self.end_where(|_| true);
+    }
+
+    fn end_where(&self, mut is_over: impl FnMut(&mut Body) -> bool) {
+        let over: Vec<Body> = self.0.lock().bodies.extract_if(|_, body| is_over(body)).map(|(_, body)| body).collect();
+        over.into_iter().for_each(|body| drop_user_data(body.bytes));
+    }
+}
+
+/// How long what is to be done by then may take, at most `most`.
+pub(super) fn at_most(deadline: Deadline, most: std::time::Duration) -> std::time::Duration {
+    deadline.left().map_or(most, |left| left.min(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_good_for_its_node_until_it_ends() {
+        let kept = Kept::default();
+        let [a, b] = ["a", "b"].map(|name| NodeId { name: name.into(), instance: 1 });
+        let (first, second) = (kept.keep("soup".into(), &a), kept.keep("salt".into(), &b));
+        assert!(kept.body(first, &b).is_none() && kept.body(0, &a).is_none());
+        assert_eq!(kept.body(first, &a).as_deref(), Some(&b"soup"[..]));
+        kept.release(second, &a);
+        assert!(kept.body(second, &b).is_some());
+        kept.node_left(&a);
+        assert!(kept.body(first, &a).is_none());
+        for _ in 0..IDLE_MAX {
+            assert_eq!(kept.clean(), [second]);
+        }
+        assert!(kept.clean().is_empty() && kept.body(second, &b).is_none());
+    }
+}

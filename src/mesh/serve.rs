@@ -1,0 +1,735 @@
+//! Calls that peers of other nodes make with peers here.
+//!
+//! # The way of a call
+//!
+//! The caller is stood for by a *guest*: a peer that is in no list and whose shelf stays empty, with the caller's full name. As the guest the call is started, as
+//! a started call of any peer here: so the guest's tells and the order of what comes after them, the handlers that must be asked, the claim against giving up and
+//! the dead letters are those of every call, and no thread waits. When it is done, `potluck-mesh-calls` is told, and answers the query that waits for it.
+//!
+//! A call that changes something is remembered with what became of it, until its node says that it has heard the answer (all numbers below `oldest` are over), or a
+//! minute has gone by: one that comes again is not made again. A large body is fetched first (`transfer.rs`).
+//!
+//! `potluck-mesh-calls` alone has all this state, so none of it is locked. It never waits, but for room on a link when it answers.
+
+use std::any::Any;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::calls::POLL;
+use super::engine::Incoming;
+use super::keys::NodeId;
+use super::node::Node;
+use super::presence::Counters;
+use super::transfer::{Event as Transfers, Order, PIECE_BYTES, Source};
+use super::wire::{self, Answer, BODY_BYTES_MAX, Body, Edition, Fault, Given, Held, Query, What};
+use crate::call::{self, After};
+use crate::close::shut;
+use crate::core::{Begun, Form, Hears, Made, PeerCore, SystemCore, Verb};
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::mailbox::{Mailbox, NoRoom};
+use crate::name;
+use crate::pending::Pending;
+use crate::post;
+use crate::resource::Resource;
+use crate::snapshot::Quoted;
+use crate::start::Start;
+use crate::sync::{Arc, Instant};
+use crate::unwind::{caught, drop_user_data};
+
+/// How long what became of a call is remembered for a node that does not come back for it.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// So many calls of one node are under way or remembered; more are told to come later.
+const CALLS_OF_NODE_MAX: usize = 16_384;
+/// So many peers of one node may make calls here.
+const GUESTS_OF_NODE_MAX: usize = 65_536;
+/// What a stranger calls himself where a name is wanted.
+const STRANGER: &str = "stranger@outside";
+/// How long a stranger's request may wait for a handler.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A call: whose, and its number.
+type CallId = (NodeId, u64);
+
+/// What `potluck-mesh-calls` is to do.
+pub(super) enum Job {
+    Query {
+        query: Incoming,
+        from: NodeId,
+        header: Vec<u8>,
+    },
+    /// A get of somebody who is no node.
+    Stranger(Incoming),
+    /// A call is done.
+    Done(CallId),
+    /// The body of a call has come, or has not.
+    Came(CallId, Result<Bytes>),
+    NodeLeft(NodeId),
+    /// What may have a destructor of a user's.
+    Drop(Box<dyn Any + Send>),
+    Stop,
+}
+
+/// What `potluck-mesh-out` is to do.
+pub(super) enum Piece {
+    Query {
+        query: Incoming,
+        from: NodeId,
+        header: Vec<u8>,
+    },
+    /// The tickets that are left.
+    Left(Vec<u64>),
+    Stop,
+}
+
+/// An answer as it goes out.
+#[derive(Clone)]
+struct Outcome {
+    header: Vec<u8>,
+    body: Bytes,
+}
+
+/// A call of another node's peer.
+struct Served {
+    /// The query that waits for the answer, and when it is told to ask again.
+    asking: Option<(Incoming, Instant)>,
+    progress: Progress,
+    /// Whether it is remembered when it is done.
+    changes: bool,
+    /// Whom it was made with.
+    to: Arc<str>,
+    forgotten_at: Instant,
+}
+
+enum Progress {
+    /// Its body is on its way.
+    Fetching(Box<Ready>),
+    UnderWay(Pending),
+    Done(Outcome),
+    /// Given up before it had come.
+    Moot,
+}
+
+/// A call that can be made as soon as its body is there.
+struct Ready {
+    from: Arc<str>,
+    to: Arc<str>,
+    what: Ask,
+    deadline: Deadline,
+}
+
+/// As it comes from the wire, but its own.
+enum Ask {
+    Request(String),
+    RequestNewer(String, crate::resource::Edition),
+    Offer(String, crate::resource::Edition),
+    Exchange(String, crate::resource::Edition),
+    Tell(String),
+    Ask(String),
+}
+
+struct Server {
+    node: Arc<Node>,
+    calls: HashMap<CallId, Served>,
+    /// How many calls each node has here.
+    calls_of: HashMap<NodeId, usize>,
+    /// When queries are to be answered that their calls go on.
+    dues: BTreeSet<(Instant, CallId)>,
+    guests: HashMap<NodeId, HashMap<Arc<str>, Arc<PeerCore>>>,
+    stranger: Option<Arc<PeerCore>>,
+    next_clean_up: Instant,
+}
+
+/// All that `potluck-mesh-calls` does.
+pub(super) fn run_calls(node: &Arc<Node>, jobs: &Receiver<Job>) {
+    let mut server = Server {
+        node: Arc::clone(node),
+        calls: HashMap::new(),
+        calls_of: HashMap::new(),
+        dues: BTreeSet::new(),
+        guests: HashMap::new(),
+        stranger: None,
+        next_clean_up: Instant::now() + REMEMBERED,
+    };
+    loop {
+        let next = server.dues.first().map_or(server.next_clean_up, |(at, _)| (*at).min(server.next_clean_up));
+        let job = match jobs.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
+        };
+        // A bug in what one query wants must not make the node deaf to all others.
+        let done = caught(|| {
+            if let Some(job) = job {
+                server.work(job);
+            }
+            server.tell_late();
+        });
+        if let Err(text) = done {
+            node.presence.counters(&node.me.name).note(&format!("a call could not be served: {text}"));
+        }
+    }
+    server.end();
+}
+
+impl Server {
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::Query { query, from, header } => {
+                self.node.has_taken_query();
+                self.query(query, from, &header);
+            }
+            Job::Stranger(query) => {
+                self.node.has_taken_query();
+                self.stranger(&query);
+            }
+            Job::Done(id) => self.done(&id),
+            Job::Came(id, body) => self.came(id, body),
+            Job::NodeLeft(node) => self.node_left(&node),
+            Job::Drop(data) => drop_user_data(data),
+            Job::Stop => {}
+        }
+    }
+
+    fn query(&mut self, query: Incoming, from: NodeId, header: &[u8]) {
+        match wire::decode(header) {
+            Some(Query::Call { id, oldest, from: peer, to, left_ms, what, body }) => {
+                self.forget_below(&from, oldest);
+                let call = (from, id);
+                if self.calls.contains_key(&call) {
+                    return self.attach(call, query);
+                }
+                if self.calls_of.get(&call.0).is_some_and(|calls| *calls >= CALLS_OF_NODE_MAX) {
+                    return query.answer(wire::encode(&Answer::Busy), Bytes::new());
+                }
+                let counters = self.node.presence.counters(&call.0.name);
+                Counters::count(&counters.served, 1);
+                Counters::count(&counters.bytes_in, query.body_len() as u64);
+                self.begin(call, query, peer, to, left_ms, &what, body);
+            }
+            Some(Query::Wait { id }) => {
+                let call = (from, id);
+                match self.calls.contains_key(&call) {
+                    true => self.attach(call, query),
+                    false => query.answer(wire::encode(&Answer::Unknown), Bytes::new()),
+                }
+            }
+            Some(Query::GiveUp { id }) => self.give_up(&(from, id), &query),
+            Some(Query::Holders { name }) => self.holders(&query, name),
+            // The others go to the other thread.
+            _ => query.refuse("this node cannot read that"),
+        }
+    }
+
+    /// One more query for a call that is known.
+    fn attach(&mut self, id: CallId, query: Incoming) {
+        let Some(served) = self.calls.get_mut(&id) else { return };
+        if let Progress::Done(outcome) = &served.progress {
+            return query.answer(outcome.header.clone(), outcome.body.clone());
+        }
+        let due = Instant::now() + POLL;
+        if let Some((_, before)) = served.asking.replace((query, due)) {
+            self.dues.remove(&(before, id.clone()));
+        }
+        self.dues.insert((due, id));
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a query says, part by part")]
+    fn begin(
+        &mut self,
+        id: CallId,
+        query: Incoming,
+        from: &str,
+        to: &str,
+        left_ms: Option<u64>,
+        what: &What<'_>,
+        body: Body,
+    ) {
+        let changes = !matches!(what, What::Request { .. } | What::RequestNewer { .. });
+        let deadline = left_ms.map_or(Deadline::Never, |left| Deadline::after(Duration::from_millis(left)));
+        let to: Arc<str> = to.into();
+        let ready = self.check(from, what).map(|what| Ready { from: from.into(), to: Arc::clone(&to), what, deadline });
+        let now = Instant::now();
+        let here = query.body();
+        let served = Served { asking: None, progress: Progress::Moot, changes, to, forgotten_at: now + REMEMBERED };
+        *self.calls_of.entry(id.0.clone()).or_default() += 1;
+        self.calls.insert(id.clone(), served);
+        self.attach(id.clone(), query);
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(error) => return self.end_call(&id, Err(error)),
+        };
+        match body {
+            Body::Here => self.make(&id, ready, here),
+            Body::Kept { ticket, size } => match self.has_room(&ready, size) {
+                Ok(()) => self.fetch_body(id, ready, ticket, size),
+                Err(error) => self.end_call(&id, Err(error)),
+            },
+        }
+    }
+
+    /// What a node may say.
+    fn check(&self, from: &str, what: &What<'_>) -> Result<Ask> {
+        name::check_peer(from)?;
+        let edition = |edition: &Edition<'_>| {
+            name::check_peer(edition.origin.peer)?;
+            name::check_peer(edition.origin.node)?;
+            match edition.version {
+                0 => Err(Error::InvalidArgument("a resource of version 0 lies on no shelf".to_owned())),
+                _ => Ok(self.node.origins.edition(edition)),
+            }
+        };
+        Ok(match what {
+            What::Request { name } => {
+                name::check_resource(name)?;
+                Ask::Request((*name).to_owned())
+            }
+            What::RequestNewer { name, than } => {
+                name::check_resource(name)?;
+                Ask::RequestNewer((*name).to_owned(), edition(than)?)
+            }
+            What::Offer { name, edition: of } => {
+                name::check_resource(name)?;
+                Ask::Offer((*name).to_owned(), edition(of)?)
+            }
+            What::Exchange { name, edition: of } => {
+                name::check_resource(name)?;
+                Ask::Exchange((*name).to_owned(), edition(of)?)
+            }
+            What::Tell { kind } => Ask::Tell((*kind).to_owned()),
+            What::Ask { kind } => Ask::Ask((*kind).to_owned()),
+        })
+    }
+
+    /// What can never fit is not fetched.
+    fn has_room(&self, ready: &Ready, size: u64) -> Result<()> {
+        let system = self.system()?;
+        let target = find(&system, &ready.to)?;
+        match &ready.what {
+            Ask::Tell(_) | Ask::Ask(_) => match target.mailbox.why_not(size as usize) {
+                Some(NoRoom::TooLarge) => Err(Error::TooLarge {
+                    what: format!("the mailbox of {:?}", target.name),
+                    limit: target.mailbox.bytes_max(),
+                    size,
+                }),
+                Some(NoRoom::Closed) => Err(target.peer_closed()),
+                _ => Ok(()),
+            },
+            _ => {
+                let limit = system.limits.resource_bytes_max.min(target.shelf.lock().bytes_max());
+                if size > limit {
+                    return Err(Error::TooLarge { what: format!("the shelf of {:?}", target.name), limit, size });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn fetch_body(&mut self, id: CallId, ready: Ready, ticket: u64, size: u64) {
+        let counters = self.node.presence.counters(&id.0.name);
+        let (node, deadline) = (Arc::clone(&self.node), ready.deadline);
+        let from: Arc<str> = format!("{}@{}", ready.from, id.0.name).into();
+        let source = Source { node: id.0.clone(), ticket, counters };
+        if let Some(served) = self.calls.get_mut(&id) {
+            served.progress = Progress::Fetching(Box::new(ready));
+        }
+        let order = Order {
+            size,
+            from,
+            source,
+            is_shared: false,
+            look: None,
+            is_wanted: Box::new(move || deadline.left().is_none_or(|left| !left.is_zero())),
+            progress: Box::new(|_| {}),
+            then: Box::new(move |body| node.job(Job::Came(id, body))),
+        };
+        self.node.tell_transfers(Transfers::Start(Box::new(order)));
+    }
+
+    fn came(&mut self, id: CallId, body: Result<Bytes>) {
+        let Some(served) = self.calls.get_mut(&id) else { return };
+        let Progress::Fetching(ready) = std::mem::replace(&mut served.progress, Progress::Moot) else { return };
+        match body {
+            Ok(body) => self.make(&id, *ready, body),
+            // It was no longer wanted: its deadline is over.
+            Err(Error::Canceled) => self.end_call(&id, Err(Error::TimedOut)),
+            Err(error) => self.end_call(&id, Err(error)),
+        }
+    }
+
+    /// Makes the call, as the guest that stands for its caller.
+    fn make(&mut self, id: &CallId, ready: Ready, body: Bytes) {
+        let form = Form::Started(ready.deadline);
+        let begun = self.system().and_then(|system| {
+            let target = find(&system, &ready.to)?;
+            let guest = self.guest(&system, &id.0, &ready.from)?;
+            // At the deadline nothing is left to be done: what needs no waiting, too, was to be done by then.
+            if ready.deadline.left().is_some_and(|left| left.is_zero()) {
+                return Err(Error::TimedOut);
+            }
+            let carry = |verb, name: &str| call::carry(&guest, &target, verb, name, form);
+            let offered = |name: &str, edition: &crate::resource::Edition, body: Bytes| {
+                let limit = system.limits.resource_bytes_max;
+                if body.len() as u64 > limit {
+                    return Err(Error::TooLarge { what: "a resource".to_owned(), limit, size: body.len() as u64 });
+                }
+                let name = system.registry.shared_name(Key::new(name));
+                Ok(Resource::new(name, Arc::clone(edition.origin()), edition.version(), body))
+            };
+            let begun = match ready.what {
+                Ask::Request(name) => carry(Verb::Request, &name),
+                Ask::RequestNewer(name, than) => carry(Verb::RequestNewer(than), &name),
+                Ask::Offer(name, edition) => {
+                    let offered = offered(&name, &edition, body)?;
+                    carry(Verb::Offer(Some(offered)), &name)
+                }
+                Ask::Exchange(name, edition) => {
+                    let offered = offered(&name, &edition, body)?;
+                    carry(Verb::Exchange(Some(offered)), &name)
+                }
+                Ask::Tell(kind) => post::tell(&guest, &ready.to, &kind, body, form),
+                Ask::Ask(kind) => post::ask(&guest, &ready.to, &kind, body, form),
+            }?;
+            Ok((guest, begun))
+        });
+        match begun {
+            Err(error) => self.end_call(id, Err(error)),
+            Ok((_, Begun::Done(result))) => self.end_call(id, Ok(result)),
+            Ok((guest, Begun::Underway(call))) => {
+                let pending = Pending::of(&guest, call, ready.deadline);
+                let (node, done) = (Arc::clone(&self.node), id.clone());
+                let told = pending.when_done(move || node.job(Job::Done(done)));
+                if let Some(served) = self.calls.get_mut(id) {
+                    served.progress = Progress::UnderWay(pending);
+                }
+                if let Err(error) = told {
+                    self.end_call(id, Err(error));
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, id: &CallId) {
+        let Some(Served { progress: Progress::UnderWay(pending), .. }) = self.calls.get(id) else { return };
+        match pending.wait(Duration::ZERO) {
+            Poll::Ready(result) => self.end_call(id, result),
+            Poll::Pending => {}
+        }
+    }
+
+    /// A call is over: says so to whoever asks, and remembers it if it changed something.
+    fn end_call(&mut self, id: &CallId, result: Result<Option<Resource>>) {
+        let Some(served) = self.calls.get_mut(id) else { return };
+        let outcome = outcome(&self.node, &id.0, &served.to, result);
+        let asking = served.asking.take();
+        if let Some((_, due)) = &asking {
+            self.dues.remove(&(*due, id.clone()));
+        }
+        let changes = served.changes;
+        served.forgotten_at = Instant::now() + REMEMBERED;
+        // Its caller's part of it may be the last reference to what it offered, whose destructor runs here.
+        let before = std::mem::replace(&mut served.progress, Progress::Done(outcome.clone()));
+        let is_answered = asking.is_some();
+        if let Some((query, _)) = asking {
+            let counters = self.node.presence.counters(&id.0.name);
+            Counters::count(&counters.bytes_out, outcome.body.len() as u64);
+            query.answer(outcome.header, outcome.body);
+        }
+        drop_user_data(before);
+        if is_answered && !changes {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: &CallId) {
+        let Some(served) = self.calls.remove(id) else { return };
+        if let Some((_, due)) = &served.asking {
+            self.dues.remove(&(*due, id.clone()));
+        }
+        if let Some(calls) = self.calls_of.get_mut(&id.0) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.calls_of.remove(&id.0);
+            }
+        }
+        drop_user_data(served);
+    }
+
+    /// What a node has heard the outcome of.
+    fn forget_below(&mut self, node: &NodeId, oldest: u64) {
+        // Most calls come in turn, one after the end of the other.
+        if self.calls_of.get(node).is_none_or(|calls| *calls == 0) {
+            return;
+        }
+        let is_over = |(id, served): (&CallId, &Served)| {
+            (id.0 == *node && id.1 < oldest && matches!(served.progress, Progress::Done(_) | Progress::Moot))
+                .then(|| id.clone())
+        };
+        let over: Vec<CallId> = self.calls.iter().filter_map(is_over).collect();
+        over.iter().for_each(|id| self.forget(id));
+    }
+
+    fn give_up(&mut self, id: &CallId, query: &Incoming) {
+        let Some(served) = self.calls.get_mut(id) else {
+            // It may be on its way: then it comes too late.
+            let served = Served {
+                asking: None,
+                progress: Progress::Done(Outcome { header: failed(&Error::Canceled), body: Bytes::new() }),
+                changes: true,
+                to: "".into(),
+                forgotten_at: Instant::now() + REMEMBERED,
+            };
+            *self.calls_of.entry(id.0.clone()).or_default() += 1;
+            self.calls.insert(id.clone(), served);
+            return query.answer(failed(&Error::Canceled), Bytes::new());
+        };
+        match &served.progress {
+            Progress::UnderWay(pending) => {
+                pending.cancel();
+                let result = match pending.wait(Duration::ZERO) {
+                    Poll::Ready(result) => result,
+                    // Whoever claimed it first is about to end it.
+                    Poll::Pending => return query.answer(wire::encode(&Answer::Pending), Bytes::new()),
+                };
+                self.end_call(id, result);
+            }
+            Progress::Fetching(_) | Progress::Moot => self.end_call(id, Err(Error::Canceled)),
+            Progress::Done(_) => {}
+        }
+        if let Some(Served { progress: Progress::Done(outcome), .. }) = self.calls.get(id) {
+            query.answer(outcome.header.clone(), outcome.body.clone());
+        }
+    }
+
+    fn holders(&self, query: &Incoming, name: &str) {
+        let Ok(system) = self.system() else { return };
+        let held = call::held(&system, name);
+        let shown: Vec<_> = held.iter().map(|(_, resource)| self.node.origins.shown(&resource.edition())).collect();
+        let holders = held.iter().zip(&shown).map(|((peer, resource), shown)| Held {
+            peer: &peer.name,
+            edition: shown.edition(),
+            size: resource.len() as u64,
+        });
+        query.answer(wire::encode(&Answer::Holders(holders.collect())), Bytes::new());
+        drop_user_data(held);
+    }
+
+    fn tell_late(&mut self) {
+        let now = Instant::now();
+        while let Some((at, _)) = self.dues.first()
+            && *at <= now
+        {
+            let Some((_, id)) = self.dues.pop_first() else { return };
+            if let Some((query, _)) = self.calls.get_mut(&id).and_then(|served| served.asking.take()) {
+                query.answer(wire::encode(&Answer::Pending), Bytes::new());
+            }
+        }
+        if self.next_clean_up <= now {
+            self.next_clean_up = now + REMEMBERED;
+            let is_over = |served: &Served| {
+                served.asking.is_none()
+                    && served.forgotten_at <= now
+                    && matches!(served.progress, Progress::Done(_) | Progress::Moot)
+            };
+            let over: Vec<CallId> =
+                self.calls.iter().filter(|(_, served)| is_over(served)).map(|(id, _)| id.clone()).collect();
+            over.iter().for_each(|id| self.forget(id));
+        }
+    }
+
+    fn system(&self) -> Result<Arc<SystemCore>> {
+        self.node.system.upgrade().ok_or_else(|| Error::Closed { name: String::new() })
+    }
+
+    /// Who stands for a peer of another node.
+    fn guest(&mut self, system: &Arc<SystemCore>, node: &NodeId, peer: &Arc<str>) -> Result<Arc<PeerCore>> {
+        let guests = self.guests.entry(node.clone()).or_default();
+        if let Some(guest) = guests.get(peer) {
+            return Ok(Arc::clone(guest));
+        }
+        if guests.len() >= GUESTS_OF_NODE_MAX {
+            return Err(Error::LimitReached(format!("{GUESTS_OF_NODE_MAX} peers of one node make calls here")));
+        }
+        let guest = new_guest(system, &format!("{peer}@{}", node.name));
+        guests.insert(Arc::clone(peer), Arc::clone(&guest));
+        Ok(guest)
+    }
+
+    /// Its calls end; what became of those that are done is remembered, since the node may have been cut off only.
+    fn node_left(&mut self, node: &NodeId) {
+        for (_, guest) in self.guests.remove(node).into_iter().flatten() {
+            end_guest(&guest);
+        }
+        let under_way = |(id, served): (&CallId, &Served)| {
+            (id.0 == *node && !matches!(served.progress, Progress::Done(_))).then(|| id.clone())
+        };
+        let under_way: Vec<CallId> = self.calls.iter().filter_map(under_way).collect();
+        for id in under_way {
+            self.end_call(&id, Err(Error::Canceled));
+        }
+        self.node.kept.node_left(node);
+    }
+
+    /// Somebody who speaks to the engine directly gets a resource, or a part of it.
+    fn stranger(&mut self, query: &Incoming) {
+        let Ok(system) = self.system() else { return };
+        if !query.has_no_wildcard() {
+            return query.refuse("name one peer and one resource");
+        }
+        let Some((peer, name)) = self.node.wanted(query.key()) else {
+            return query.refuse("name a peer and a resource");
+        };
+        let guest = self.stranger.get_or_insert_with(|| new_guest(&system, STRANGER));
+        let number = |parameter| query.parameter(parameter).map_or(Ok(None), |text| text.parse::<u64>().map(Some));
+        let (Ok(offset), Ok(len)) = (number("offset"), number("len")) else {
+            return query.refuse("offset and len are numbers of bytes");
+        };
+        let form = Form::Started(Deadline::after(STRANGER_TIMEOUT));
+        let given =
+            find(&system, peer).and_then(|target| match call::carry(guest, &target, Verb::Request, name, form)? {
+                Begun::Done(given) => Ok(given),
+                // A handler must be asked first, and nobody waits here.
+                Begun::Underway(call) => {
+                    drop(Pending::of(guest, call, Deadline::Now));
+                    Err(Error::Unsupported(format!("{peer:?} asks a handler before it gives something away")))
+                }
+            });
+        match given {
+            Ok(Some(given)) => {
+                let size = given.len() as u64;
+                let start = offset.unwrap_or(0).min(size);
+                let end = len.map_or(size, |len| start.saturating_add(len)).min(size);
+                if end - start > PIECE_BYTES {
+                    return query
+                        .refuse(&format!("{size} bytes: get up to {PIECE_BYTES} at a time, by offset=...;len=..."));
+                }
+                let about = self.node.origins.shown(&given.edition());
+                let about = format!(
+                    "{{\"origin\":{},\"version\":{},\"size\":{size}}}",
+                    Quoted(&about.address()),
+                    given.version()
+                );
+                query.answer(about.into_bytes(), given.body().slice(start as usize..end as usize));
+                given.release();
+            }
+            Ok(None) => query.refuse("nothing was given"),
+            Err(error) => query.refuse(&error.to_string()),
+        }
+    }
+
+    fn end(mut self) {
+        let guests = self.guests.drain().flat_map(|(_, guests)| guests.into_values()).chain(self.stranger.take());
+        guests.for_each(|guest| end_guest(&guest));
+        let calls: Vec<CallId> = self.calls.keys().cloned().collect();
+        calls.iter().for_each(|id| self.forget(id));
+    }
+}
+
+fn find(system: &Arc<SystemCore>, peer: &str) -> Result<Arc<PeerCore>> {
+    // Only who is here: a node passes nothing on.
+    name::check_peer(peer)?;
+    system.find(peer)
+}
+
+fn new_guest(system: &Arc<SystemCore>, name: &str) -> Arc<PeerCore> {
+    let hears = Hears { messages: false, requests: false, offers: false, receipts: false, stop: false };
+    let mailbox = Mailbox::new(1, 1, true);
+    let made = Made { hears, is_guest: true, shelf_bytes_max: u64::MAX, mailbox, start: Start::new(None) };
+    PeerCore::new(system, name, made)
+}
+
+/// Ends what is made as this guest.
+fn end_guest(guest: &Arc<PeerCore>) {
+    shut(guest, &mut After::new());
+    guest.told.close();
+}
+
+fn failed(error: &Error) -> Vec<u8> {
+    wire::encode(&Answer::Failed(Fault::new(error)))
+}
+
+/// What became of a call, as an answer for that node.
+fn outcome(node: &Arc<Node>, to: &NodeId, peer: &str, result: Result<Option<Resource>>) -> Outcome {
+    match result {
+        Ok(None) => Outcome { header: wire::encode(&Answer::Done(None)), body: Bytes::new() },
+        Ok(Some(given)) => {
+            let bytes = given.body();
+            let (body, along) = match bytes.len() {
+                len if len <= BODY_BYTES_MAX => (Body::Here, bytes),
+                len => (Body::Kept { ticket: node.kept.keep(bytes, to), size: len as u64 }, Bytes::new()),
+            };
+            let shown = node.origins.shown(&given.edition());
+            let header = wire::encode(&Answer::Done(Some(Given { edition: shown.edition(), body })));
+            given.release();
+            Outcome { header, body: along }
+        }
+        // The system is being shut down, which for whoever is elsewhere is the end of the peer.
+        Err(Error::Closed { .. }) => {
+            Outcome { header: failed(&Error::PeerClosed { peer: peer.to_owned() }), body: Bytes::new() }
+        }
+        Err(error) => Outcome { header: failed(&error), body: Bytes::new() },
+    }
+}
+
+/// All that `potluck-mesh-out` does.
+pub(super) fn run_pieces(node: &Arc<Node>, pieces: &Receiver<Piece>) {
+    let mut hashing: HashMap<u64, Hashing> = HashMap::new();
+    while let Ok(piece) = pieces.recv() {
+        let done = match piece {
+            Piece::Stop => return,
+            Piece::Left(tickets) => {
+                hashing.retain(|ticket, _| tickets.contains(ticket));
+                Ok(())
+            }
+            Piece::Query { query, from, header } => caught(|| give_piece(node, &mut hashing, &query, &from, &header)),
+        };
+        if let Err(text) = done {
+            node.presence.counters(&node.me.name).note(&format!("a piece could not be given: {text}"));
+        }
+    }
+}
+
+/// The digest of a body as far as it has been given away: mostly the pieces are asked for in order, and are in the processor's cache then.
+#[derive(Default)]
+struct Hashing {
+    hasher: blake3::Hasher,
+    done: usize,
+}
+
+fn give_piece(node: &Arc<Node>, hashing: &mut HashMap<u64, Hashing>, query: &Incoming, from: &NodeId, header: &[u8]) {
+    let unknown = || query.answer(wire::encode(&Answer::Unknown), Bytes::new());
+    match wire::decode(header) {
+        Some(Query::Piece { ticket, offset, len }) => {
+            let Some(body) = node.kept.body(ticket, from) else { return unknown() };
+            let range = usize::try_from(offset).ok().and_then(|start| Some(start..start.checked_add(len as usize)?));
+            let Some(range) = range.filter(|range| range.end <= body.len() && u64::from(len) <= PIECE_BYTES) else {
+                return query.refuse("there are no such bytes");
+            };
+            let counters = node.presence.counters(&from.name);
+            Counters::count(&counters.bytes_out, u64::from(len));
+            query.answer(wire::encode(&Answer::Piece), body.slice(range.clone()));
+            let hashing = hashing.entry(ticket).or_default();
+            if hashing.done == range.start {
+                hashing.hasher.update(&body[range.clone()]);
+                hashing.done = range.end;
+            }
+        }
+        Some(Query::Digest { ticket }) => {
+            let Some(body) = node.kept.body(ticket, from) else { return unknown() };
+            let hashing = hashing.entry(ticket).or_default();
+            hashing.hasher.update(&body[hashing.done..]);
+            hashing.done = body.len();
+            query.answer(wire::encode(&Answer::Digest(*hashing.hasher.finalize().as_bytes())), Bytes::new());
+        }
+        Some(Query::Release { ticket }) => {
+            hashing.remove(&ticket);
+            node.kept.release(ticket, from);
+        }
+        _ => query.refuse("this node cannot read that"),
+    }
+}

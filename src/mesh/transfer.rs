@@ -1,0 +1,436 @@
+//! Large bodies on their way in: fetched piece by piece into their final place, by one thread of the node.
+//!
+//! A transfer has one source or several, each a node that keeps the same edition under a ticket. A few pieces are asked for at a time, of each source; they are
+//! put together in order, and what comes too early is held back as it came, so that besides the body only the pieces on their way take memory. A source that
+//! fails is left; the pieces that it owes are asked of the others, and if none is left, other holders of the edition are looked for, and the transfer goes
+//! on where it was. At the end the digest that one of the sources says is compared with that of the bytes.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use zenoh::bytes::ZBytes;
+
+use super::engine::Rank;
+use super::keys::NodeId;
+use super::node::Node;
+use super::presence::Counters;
+use super::wire::{self, Answer, Query};
+use crate::error::{Error, Result};
+use crate::sync::{Arc, Ordering};
+use crate::unwind::caught;
+
+/// The bytes of a piece. Larger ones gain nothing, and make what is small wait longer.
+pub(super) const PIECE_BYTES: u64 = 4 << 20;
+/// So many pieces are on their way from a source at a time.
+const WINDOW: usize = 3;
+/// Pieces that came too early and wait for one that failed.
+const AHEAD_BYTES: u64 = 8 * PIECE_BYTES;
+/// From this size on a fetch takes pieces from several holders at once.
+pub(super) const SHARED_BYTES: u64 = 16 << 20;
+/// How long the answer to a query for a piece may take before it is asked for again.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The digest of a large body takes its time.
+const DIGEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// A source that fails more often in a row is left.
+const FAILURES_MAX: u32 = 4;
+/// How often the thread looks whether a transfer is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A node that keeps the body.
+pub(super) struct Source {
+    pub(super) node: NodeId,
+    pub(super) ticket: u64,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// A transfer to be made.
+pub(super) struct Order {
+    pub(super) size: u64,
+    /// Whom it comes from, for errors.
+    pub(super) from: Arc<str>,
+    pub(super) source: Source,
+    /// Whether more sources are looked for from the beginning.
+    pub(super) is_shared: bool,
+    /// Looks for more sources of the transfer of that number, and says when it has looked; `None` for what nobody else has.
+    pub(super) look: Option<Box<dyn Fn(u64) + Send>>,
+    pub(super) is_wanted: Box<dyn Fn() -> bool + Send>,
+    /// So many bytes have come.
+    pub(super) progress: Box<dyn Fn(u64) + Send>,
+    pub(super) then: Box<dyn FnOnce(Result<Bytes>) + Send>,
+}
+
+pub(super) enum Event {
+    Start(Box<Order>),
+    /// `None`: no answer, `Some(None)`: the source has no such body.
+    Piece {
+        transfer: u64,
+        source: u64,
+        offset: u64,
+        came: Option<Option<ZBytes>>,
+    },
+    Digest {
+        transfer: u64,
+        source: u64,
+        came: Option<Option<[u8; 32]>>,
+    },
+    Source {
+        transfer: u64,
+        source: Source,
+    },
+    Looked {
+        transfer: u64,
+    },
+    NodeLeft(NodeId),
+    Stop,
+}
+
+struct Transfer {
+    number: u64,
+    order: Order,
+    sources: Vec<Fetching>,
+    last_source: u64,
+    body: Vec<u8>,
+    hasher: blake3::Hasher,
+    /// All before this have been asked for.
+    asked: u64,
+    /// To be asked for again.
+    again: VecDeque<u64>,
+    on_the_way: BTreeMap<u64, u64>,
+    early: BTreeMap<u64, ZBytes>,
+    is_looking: bool,
+    /// The source that was asked for the digest.
+    asked_digest: Option<u64>,
+}
+
+struct Fetching {
+    id: u64,
+    of: Source,
+    on_the_way: usize,
+    failures: u32,
+}
+
+/// What is to become of a transfer.
+enum Turn {
+    GoesOn,
+    Ends(Result<()>),
+}
+
+/// All that the thread does.
+pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
+    let mut transfers: HashMap<u64, Transfer> = HashMap::new();
+    let mut last = 0;
+    loop {
+        let event = match transfers.is_empty() {
+            true => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => events.recv_timeout(LOOK),
+        };
+        let step =
+            |transfers: &mut HashMap<u64, Transfer>, number: u64, change: &mut dyn FnMut(&mut Transfer) -> Turn| {
+                let Some(transfer) = transfers.get_mut(&number) else { return };
+                let turn = match change(transfer) {
+                    Turn::GoesOn => transfer.go_on(node),
+                    ends => ends,
+                };
+                if let Turn::Ends(result) = turn
+                    && let Some(transfer) = transfers.remove(&number)
+                {
+                    transfer.end(node, result);
+                }
+            };
+        match event {
+            Ok(Event::Start(order)) => {
+                last += 1;
+                match Transfer::new(last, *order) {
+                    Ok(transfer) => {
+                        transfers.insert(last, transfer);
+                        step(&mut transfers, last, &mut |_| Turn::GoesOn);
+                    }
+                    Err((order, error)) => (order.then)(Err(error)),
+                }
+            }
+            Ok(Event::Piece { transfer, source, offset, came }) => {
+                let mut came = Some(came);
+                step(&mut transfers, transfer, &mut |transfer| match came.take() {
+                    Some(came) => transfer.take(node, source, offset, came),
+                    None => Turn::GoesOn,
+                });
+            }
+            Ok(Event::Digest { transfer, source, came }) => {
+                step(&mut transfers, transfer, &mut |transfer| transfer.compare(node, source, came));
+            }
+            Ok(Event::Source { transfer, source }) => {
+                let mut source = Some(source);
+                step(&mut transfers, transfer, &mut |transfer| {
+                    transfer.sources_add(source.take());
+                    Turn::GoesOn
+                });
+                if let Some(unused) = source {
+                    release(node, &unused);
+                }
+            }
+            Ok(Event::Looked { transfer }) => step(&mut transfers, transfer, &mut |transfer| {
+                transfer.is_looking = false;
+                match transfer.sources.is_empty() {
+                    true => Turn::Ends(Err(Error::PeerClosed { peer: transfer.order.from.to_string() })),
+                    false => Turn::GoesOn,
+                }
+            }),
+            Ok(Event::NodeLeft(left)) => {
+                let numbers: Vec<u64> = transfers.keys().copied().collect();
+                for number in numbers {
+                    step(&mut transfers, number, &mut |transfer| {
+                        let of_it: Vec<u64> = transfer
+                            .sources
+                            .iter()
+                            .filter(|source| source.of.node == left)
+                            .map(|source| source.id)
+                            .collect();
+                        of_it.into_iter().for_each(|source| transfer.leave(source));
+                        Turn::GoesOn
+                    });
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let unwanted: Vec<u64> =
+            transfers.iter().filter(|(_, transfer)| !(transfer.order.is_wanted)()).map(|(number, _)| *number).collect();
+        for transfer in unwanted.into_iter().filter_map(|number| transfers.remove(&number)) {
+            transfer.end(node, Err(Error::Canceled));
+        }
+    }
+    for (_, transfer) in transfers {
+        transfer.end(node, Err(Error::Canceled));
+    }
+}
+
+impl Transfer {
+    fn new(number: u64, mut order: Order) -> std::result::Result<Transfer, (Order, Error)> {
+        let mut body = Vec::new();
+        let fits = usize::try_from(order.size).is_ok_and(|size| body.try_reserve_exact(size).is_ok());
+        if !fits {
+            let size = order.size;
+            return Err((order, Error::LimitReached(format!("memory for a body of {size} bytes"))));
+        }
+        let is_looking = order.is_shared && order.look.is_some();
+        if let (true, Some(look)) = (is_looking, &mut order.look) {
+            look(number);
+        }
+        let source =
+            Source { counters: Arc::clone(&order.source.counters), node: order.source.node.clone(), ..order.source };
+        let mut transfer = Transfer {
+            number,
+            order,
+            sources: Vec::new(),
+            last_source: 0,
+            body,
+            hasher: blake3::Hasher::new(),
+            asked: 0,
+            again: VecDeque::new(),
+            on_the_way: BTreeMap::new(),
+            early: BTreeMap::new(),
+            is_looking,
+            asked_digest: None,
+        };
+        transfer.sources_add(Some(source));
+        Ok(transfer)
+    }
+
+    fn sources_add(&mut self, source: Option<Source>) {
+        if let Some(of) = source {
+            self.last_source += 1;
+            self.sources.push(Fetching { id: self.last_source, of, on_the_way: 0, failures: 0 });
+        }
+    }
+
+    fn done(&self) -> u64 {
+        self.body.len() as u64
+    }
+
+    /// Asks for what there is room for.
+    fn go_on(&mut self, node: &Arc<Node>) -> Turn {
+        if self.sources.is_empty() {
+            return match &self.order.look {
+                _ if self.is_looking => Turn::GoesOn,
+                Some(look) => {
+                    self.is_looking = true;
+                    look(self.number);
+                    Turn::GoesOn
+                }
+                None => Turn::Ends(Err(Error::PeerClosed { peer: self.order.from.to_string() })),
+            };
+        }
+        if self.done() == self.order.size {
+            if self.asked_digest.is_none() {
+                self.ask_digest(node);
+            }
+            return Turn::GoesOn;
+        }
+        while let Some(index) = self.idlest() {
+            let Some(offset) = self.next() else { break };
+            let len = PIECE_BYTES.min(self.order.size - offset);
+            self.on_the_way.insert(offset, self.sources[index].id);
+            self.sources[index].on_the_way += 1;
+            let (transfer, source) = (self.number, self.sources[index].id);
+            let query = Query::Piece { ticket: self.sources[index].of.ticket, offset, len: len as u32 };
+            self.ask(node, index, &query, PIECE_TIMEOUT, move |answer| {
+                let came = answer.map(|(header, body)| match wire::decode(&header) {
+                    Some(Answer::Piece) if body.len() as u64 == len => Some(body),
+                    _ => None,
+                });
+                Event::Piece { transfer, source, offset, came }
+            });
+        }
+        Turn::GoesOn
+    }
+
+    fn idlest(&self) -> Option<usize> {
+        let free = self.sources.iter().enumerate().filter(|(_, source)| source.on_the_way < WINDOW);
+        free.min_by_key(|(_, source)| source.on_the_way).map(|(index, _)| index)
+    }
+
+    /// The next piece to ask for.
+    fn next(&mut self) -> Option<u64> {
+        if let Some(offset) = self.again.pop_front() {
+            return Some(offset);
+        }
+        if self.asked >= self.order.size || self.asked - self.done() >= AHEAD_BYTES {
+            return None;
+        }
+        let offset = self.asked;
+        self.asked = (offset + PIECE_BYTES).min(self.order.size);
+        Some(offset)
+    }
+
+    fn ask(
+        &self,
+        node: &Arc<Node>,
+        index: usize,
+        query: &Query<'_>,
+        timeout: Duration,
+        event: impl FnOnce(Option<(Vec<u8>, ZBytes)>) -> Event + Send + 'static,
+    ) {
+        let to = Arc::clone(node);
+        node.query(&self.sources[index].of.node, query, Bytes::new(), Rank::Bulk, timeout, move |reply| {
+            to.tell_transfers(event(reply.map(|reply| (reply.header, reply.body))));
+        });
+    }
+
+    /// A piece has come, or has not.
+    fn take(&mut self, node: &Arc<Node>, source: u64, offset: u64, came: Option<Option<ZBytes>>) -> Turn {
+        let was_awaited = self.on_the_way.get(&offset) == Some(&source);
+        if was_awaited {
+            self.on_the_way.remove(&offset);
+        }
+        let found = self.sources.iter_mut().find(|other| other.id == source);
+        let is_of_use = was_awaited || (offset >= self.body.len() as u64 && !self.early.contains_key(&offset));
+        match (came, found) {
+            (Some(Some(bytes)), found) if is_of_use => {
+                if let Some(found) = found {
+                    found.failures = 0;
+                    if was_awaited {
+                        found.on_the_way -= 1;
+                    }
+                    found.of.counters.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                }
+                self.on_the_way.remove(&offset);
+                self.again.retain(|other| *other != offset);
+                self.early.insert(offset, bytes);
+                self.put_together();
+            }
+            (came, Some(found)) if was_awaited => {
+                found.on_the_way -= 1;
+                found.failures += 1;
+                found.of.counters.retries.fetch_add(1, Ordering::Relaxed);
+                self.again.push_back(offset);
+                let is_over =
+                    matches!(came, Some(None)) || found.failures > FAILURES_MAX || !node.is_there(&found.of.node);
+                if is_over {
+                    self.leave(source);
+                }
+            }
+            _ => {}
+        }
+        Turn::GoesOn
+    }
+
+    fn put_together(&mut self) {
+        let before = self.body.len();
+        while let Some(bytes) = self.early.remove(&(self.body.len() as u64)) {
+            let start = self.body.len();
+            for slice in bytes.slices() {
+                self.body.extend_from_slice(slice);
+            }
+            self.hasher.update(&self.body[start..]);
+        }
+        if self.body.len() > before {
+            (self.order.progress)(self.body.len() as u64);
+        }
+    }
+
+    /// Goes on without a source.
+    fn leave(&mut self, source: u64) {
+        let Some(index) = self.sources.iter().position(|other| other.id == source) else { return };
+        let left = self.sources.remove(index);
+        left.of.counters.failovers.fetch_add(1, Ordering::Relaxed);
+        let owed: Vec<u64> = self.on_the_way.extract_if(.., |_, by| *by == source).map(|(offset, _)| offset).collect();
+        self.again.extend(owed);
+        self.again.make_contiguous().sort_unstable();
+        if self.asked_digest == Some(source) {
+            self.asked_digest = None;
+        }
+    }
+
+    fn ask_digest(&mut self, node: &Arc<Node>) {
+        let (transfer, source, ticket) = (self.number, self.sources[0].id, self.sources[0].of.ticket);
+        self.asked_digest = Some(source);
+        self.ask(node, 0, &Query::Digest { ticket }, DIGEST_TIMEOUT, move |answer| {
+            let came = answer.map(|(header, _)| match wire::decode(&header) {
+                Some(Answer::Digest(digest)) => Some(digest),
+                _ => None,
+            });
+            Event::Digest { transfer, source, came }
+        });
+    }
+
+    fn compare(&mut self, node: &Arc<Node>, source: u64, came: Option<Option<[u8; 32]>>) -> Turn {
+        if self.asked_digest != Some(source) {
+            return Turn::GoesOn;
+        }
+        match came {
+            Some(Some(digest)) if self.hasher.finalize() == digest => Turn::Ends(Ok(())),
+            Some(Some(_)) => {
+                let from = &self.order.from;
+                Turn::Ends(Err(Error::Internal(format!(
+                    "the bytes that came from {from:?} do not have the digest that it says"
+                ))))
+            }
+            came => {
+                self.asked_digest = None;
+                let failed = self.sources.iter_mut().find(|other| other.id == source);
+                let is_over = failed.is_none_or(|failed| {
+                    failed.failures += 1;
+                    matches!(came, Some(None)) || failed.failures > FAILURES_MAX || !node.is_there(&failed.of.node)
+                });
+                if is_over {
+                    self.leave(source);
+                }
+                Turn::GoesOn
+            }
+        }
+    }
+
+    fn end(self, node: &Arc<Node>, result: Result<()>) {
+        self.sources.iter().for_each(|source| release(node, &source.of));
+        let body = Bytes::from(self.body);
+        // What comes now ends a call, which must not end the thread.
+        let _ = caught(|| (self.order.then)(result.map(|()| body)));
+    }
+}
+
+fn release(node: &Arc<Node>, source: &Source) {
+    let query = Query::Release { ticket: source.ticket };
+    node.query(&source.node, &query, Bytes::new(), Rank::Bulk, PIECE_TIMEOUT, drop);
+}
