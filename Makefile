@@ -43,7 +43,7 @@ need-python:
 		{ echo 'potluck: $(PYTHON) has no venv and ensurepip: install python3-venv' >&2; exit 1; }
 
 lib: need-rust need-c
-	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features capi
+	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features c-library
 	@ln -sf libpotluck.so $(LIB_DIR)/libpotluck.so.1
 
 header: need-rust
@@ -77,7 +77,7 @@ demo: lib need-python
 # A library that panics where tests/panics tells it to, apart from those that are used. In the folder of the tests' own build, for its dependencies.
 PANICS_DIR := $(TARGET)/panics
 lib-panics: need-rust need-c
-	$(CARGO) rustc --lib --crate-type cdylib --features test-panics
+	$(CARGO) rustc --lib --crate-type cdylib --features test-panics,c-library
 	@mkdir -p $(PANICS_DIR) && mv -f $(TARGET)/debug/libpotluck.so $(PANICS_DIR)/ && ln -sf libpotluck.so $(PANICS_DIR)/libpotluck.so.1
 
 test: lib lib-panics need-python
@@ -147,7 +147,7 @@ lint: need-rust
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --features capi -- -D warnings
-	$(CARGO) clippy --lib --features test-panics -- -D warnings
+	$(CARGO) clippy --lib --features test-panics,c-library -- -D warnings
 	RUSTFLAGS='--cfg shuttle' $(CARGO) clippy --profile test --lib --target-dir target/model/shuttle -- -D warnings
 	RUSTFLAGS='--cfg loom' $(CARGO) clippy --profile test --lib --target-dir target/model/loom -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items

@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 CRATE = ["Cargo.toml", "build.rs", "cbindgen.toml", "README.md", "benches", "examples", "include", "src", "tests"]
 
 # As `make lib` has it, so that what one has built the other need not build again.
-BUILD = ["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib", "--features", "capi"]
+BUILD = ["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib", "--features", "c-library"]
 
 
 class BuildHook(BuildHookInterface[Any]):

@@ -10,6 +10,8 @@
     reason = "the C contract in each function's documentation takes the place of # Safety"
 )]
 
+#[cfg(feature = "c-library")]
+mod faults;
 mod guard;
 mod handle;
 mod input;
