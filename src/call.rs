@@ -271,7 +271,7 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, form: Form) -> Result<Be
     };
 
     // The others, in random order; taken from the end. The first comes first if it still has to be waited for.
-    let mut others = caller.system.registry.holders(name);
+    let mut others = caller.system.registry.holders(Key::new(name));
     others.retain(|holder| !holder.is(caller) && !holder.is(&first));
     for i in (1..others.len()).rev() {
         others.swap(i, random::below(i + 1));

@@ -14,7 +14,6 @@
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -85,7 +84,7 @@ pub(crate) struct SystemCore {
     pub(crate) spawning: Mutex<()>,
     /// Peers that have left the registry, or are about to, and have not been joined. One that has not been joined is here or
     /// in the registry, for a moment in both.
-    pub(crate) unjoined: Mutex<BTreeMap<u64, Arc<PeerCore>>>,
+    pub(crate) unjoined: Mutex<Unjoined>,
     /// No handle is left that could join a peer.
     pub(crate) is_abandoned: AtomicBool,
 }
@@ -220,6 +219,26 @@ impl PeerCore {
     #[cold]
     pub(crate) fn no_such_resource(&self, name: &str) -> Error {
         Error::NoSuchResource { name: name.to_owned(), peer: Some(self.name.to_string()) }
+    }
+}
+
+/// Peers in the order of their ids.
+#[derive(Default)]
+pub(crate) struct Unjoined(Vec<Arc<PeerCore>>);
+
+impl Unjoined {
+    pub(crate) fn insert(&mut self, peer: Arc<PeerCore>) {
+        let at = self.0.partition_point(|other| other.id < peer.id);
+        self.0.insert(at, peer);
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Arc<PeerCore>> {
+        let at = self.0.binary_search_by_key(&id, |peer| peer.id).ok()?;
+        Some(self.0.remove(at))
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Arc<PeerCore>> {
+        self.0.iter()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The handle of a system: opening it, spawning peers, looking over all of them, shutting it down.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -97,7 +96,7 @@ impl PeerSystem {
             quiet: Quiet::new(),
             timer: Timer::new(),
             spawning: Mutex::new(()),
-            unjoined: Mutex::new(BTreeMap::new()),
+            unjoined: Mutex::default(),
             is_abandoned: AtomicBool::new(false),
         };
         Ok(PeerSystem { handle: Arc::new(Handle { core: Arc::new(core) }) })
@@ -209,7 +208,7 @@ impl PeerSystem {
                 size: held.len() as u64,
             })
         };
-        Ok(self.core().registry.holders(resource).into_iter().filter_map(held).collect())
+        Ok(self.core().registry.holders(Key::new(resource)).into_iter().filter_map(held).collect())
     }
 
     /// Waits until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is there no more.
