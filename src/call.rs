@@ -45,14 +45,21 @@ use crate::waits::{Interrupt, Why};
 /// What is left to do at the end of the outermost call.
 #[derive(Default)]
 pub(crate) struct After {
-    /// Calls that may go on.
-    place: VecDeque<Arc<Operation>>,
+    /// What most calls have nothing of.
+    rare: Option<Box<Rare>>,
     /// Readers to be woken.
     pub(crate) heard: Heard,
     /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
     replaced: [Option<Resource>; 2],
     /// A call that waited releases itself, which needs no allocation either.
     first_dying: Option<Dying>,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// Calls that may go on.
+    place: VecDeque<Arc<Operation>>,
+    /// After the first.
     dying: Vec<Dying>,
 }
 
@@ -76,8 +83,17 @@ impl After {
             // The handler that it waited for has returned.
             call.wait.unlink();
             call.route.lock().is_in_order = true;
-            self.place.push_back(call);
+            self.place_later(call);
         }
+    }
+
+    fn place_later(&mut self, call: Arc<Operation>) {
+        self.rare.get_or_insert_default().place.push_back(call);
+    }
+
+    #[inline(always)]
+    fn has_to_place(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.place.is_empty())
     }
 
     pub(crate) fn release_call(&mut self, call: Arc<dyn Interrupt>) {
@@ -91,7 +107,7 @@ impl After {
     fn release_later(&mut self, dying: Dying) {
         match self.first_dying {
             None => self.first_dying = Some(dying),
-            Some(_) => self.dying.push(dying),
+            Some(_) => self.rare.get_or_insert_default().dying.push(dying),
         }
     }
 
@@ -106,14 +122,14 @@ impl After {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         let has_replaced = self.replaced.iter().any(Option::is_some);
-        let is_settled = self.place.is_empty() && self.heard.is_empty();
+        let is_settled = !self.has_to_place() && self.heard.is_empty();
         is_settled && !has_replaced && self.first_dying.is_none()
     }
 
     /// Works off the list; under no lock. What it replaces is released with `self`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self) {
-        if !(self.heard.is_empty() && self.place.is_empty()) {
+        if !self.heard.is_empty() || self.has_to_place() {
             self.work_off();
         }
     }
@@ -123,7 +139,7 @@ impl After {
             for wait in self.heard.drain(..) {
                 wait.end(Cause::Answered, Ok(()));
             }
-            match self.place.pop_front() {
+            match self.rare.as_mut().and_then(|rare| rare.place.pop_front()) {
                 Some(operation) => place(operation, self),
                 None => return,
             }
@@ -142,7 +158,8 @@ impl Drop for After {
         }
         // There is no other without a first.
         let Some(first) = self.first_dying.take() else { return };
-        for dying in iter::once(first).chain(self.dying.drain(..)) {
+        let others = self.rare.take().map(|rare| rare.dying).unwrap_or_default();
+        for dying in iter::once(first).chain(others) {
             match dying {
                 Dying::Resource(resource) => resource.release(),
                 Dying::Call(call) => drop_user_data(call),
@@ -333,7 +350,7 @@ pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
 
 impl Begun {
     /// The result of a call that was not started, but waited for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn done(self) -> Result<Option<Resource>> {
         match self {
             Begun::Done(result) => Ok(result),
@@ -579,7 +596,7 @@ pub(crate) fn conclude(
             route.is_in_order = false;
             drop(route);
             operation.wait.unlink();
-            after.place.push_back(Arc::clone(operation));
+            after.place_later(Arc::clone(operation));
             return;
         }
     }

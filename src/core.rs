@@ -101,7 +101,7 @@ impl SystemCore {
     }
 
     /// The check at the entry of each call on the system: after the shutdown has begun, only handlers of it may go on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_inside(&self) -> Result<()> {
         if self.is_closed.load(Ordering::SeqCst) && !runs_in(self) {
             return Err(self.closed());
@@ -243,6 +243,7 @@ impl Unjoined {
 }
 
 /// Both shelves, locked in the order of the ids.
+#[inline(always)]
 pub(crate) fn lock_both<'a>(a: &'a PeerCore, b: &'a PeerCore) -> (MutexGuard<'a, Shelf>, MutexGuard<'a, Shelf>) {
     debug_assert!(!a.is(b), "one shelf is locked once");
     if a.id < b.id {

@@ -140,6 +140,7 @@ impl<P: Named> Registry<P> {
         }
     }
 
+    #[inline]
     pub(crate) fn find(&self, name: Key<'_>) -> Option<Arc<P>> {
         self.names.of(name).read().find(name).map(Arc::clone)
     }

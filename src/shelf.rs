@@ -48,6 +48,7 @@ struct Slot {
 }
 
 impl Slot {
+    #[inline(always)]
     fn is(&self, name: Key<'_>) -> bool {
         self.hash == name.hash && *self.content.name() == *name.text
     }
@@ -101,11 +102,13 @@ impl Shelf {
         self.slot(name)?.held()
     }
 
+    #[inline(always)]
     fn slot(&self, name: Key<'_>) -> Option<&Slot> {
         let first = self.first.iter().flatten().find(|slot| slot.is(name));
         first.or_else(|| self.others.as_ref()?.find(name.hash, |slot| slot.is(name)))
     }
 
+    #[inline(always)]
     fn slot_mut(&mut self, name: Key<'_>) -> Option<&mut Slot> {
         let first = self.first.iter_mut().flatten().find(|slot| slot.is(name));
         first.or_else(|| self.others.as_mut()?.find_mut(name.hash, |slot| slot.is(name)))
