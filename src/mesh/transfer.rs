@@ -112,7 +112,7 @@ struct Fetching {
 }
 
 /// What is to become of a transfer.
-enum Turn {
+enum Outlook {
     GoesOn,
     Ends(Result<()>),
 }
@@ -127,13 +127,13 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
             false => events.recv_timeout(LOOK),
         };
         let step =
-            |transfers: &mut HashMap<u64, Transfer>, number: u64, change: &mut dyn FnMut(&mut Transfer) -> Turn| {
+            |transfers: &mut HashMap<u64, Transfer>, number: u64, change: &mut dyn FnMut(&mut Transfer) -> Outlook| {
                 let Some(transfer) = transfers.get_mut(&number) else { return };
                 let turn = match change(transfer) {
-                    Turn::GoesOn => transfer.go_on(node),
+                    Outlook::GoesOn => transfer.go_on(node),
                     ends => ends,
                 };
-                if let Turn::Ends(result) = turn
+                if let Outlook::Ends(result) = turn
                     && let Some(transfer) = transfers.remove(&number)
                 {
                     transfer.end(node, result);
@@ -145,7 +145,7 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
                 match Transfer::new(last, *order) {
                     Ok(transfer) => {
                         transfers.insert(last, transfer);
-                        step(&mut transfers, last, &mut |_| Turn::GoesOn);
+                        step(&mut transfers, last, &mut |_| Outlook::GoesOn);
                     }
                     Err((order, error)) => (order.then)(Err(error)),
                 }
@@ -154,7 +154,7 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
                 let mut came = Some(came);
                 step(&mut transfers, transfer, &mut |transfer| match came.take() {
                     Some(came) => transfer.take(node, source, offset, came),
-                    None => Turn::GoesOn,
+                    None => Outlook::GoesOn,
                 });
             }
             Ok(Event::Digest { transfer, source, came }) => {
@@ -164,7 +164,7 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
                 let mut source = Some(source);
                 step(&mut transfers, transfer, &mut |transfer| {
                     transfer.sources_add(source.take());
-                    Turn::GoesOn
+                    Outlook::GoesOn
                 });
                 if let Some(unused) = source {
                     release(node, &unused);
@@ -173,8 +173,8 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
             Ok(Event::Looked { transfer }) => step(&mut transfers, transfer, &mut |transfer| {
                 transfer.is_looking = false;
                 match transfer.sources.is_empty() {
-                    true => Turn::Ends(Err(Error::PeerClosed { peer: transfer.order.from.to_string() })),
-                    false => Turn::GoesOn,
+                    true => Outlook::Ends(Err(Error::PeerClosed { peer: transfer.order.from.to_string() })),
+                    false => Outlook::GoesOn,
                 }
             }),
             Ok(Event::NodeLeft(left)) => {
@@ -188,7 +188,7 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
                             .map(|source| source.id)
                             .collect();
                         of_it.into_iter().for_each(|source| transfer.leave(source));
-                        Turn::GoesOn
+                        Outlook::GoesOn
                     });
                 }
             }
@@ -250,23 +250,23 @@ impl Transfer {
     }
 
     /// Asks for what there is room for.
-    fn go_on(&mut self, node: &Arc<Node>) -> Turn {
+    fn go_on(&mut self, node: &Arc<Node>) -> Outlook {
         if self.sources.is_empty() {
             return match &self.order.look {
-                _ if self.is_looking => Turn::GoesOn,
+                _ if self.is_looking => Outlook::GoesOn,
                 Some(look) => {
                     self.is_looking = true;
                     look(self.number);
-                    Turn::GoesOn
+                    Outlook::GoesOn
                 }
-                None => Turn::Ends(Err(Error::PeerClosed { peer: self.order.from.to_string() })),
+                None => Outlook::Ends(Err(Error::PeerClosed { peer: self.order.from.to_string() })),
             };
         }
         if self.done() == self.order.size {
             if self.asked_digest.is_none() {
                 self.ask_digest(node);
             }
-            return Turn::GoesOn;
+            return Outlook::GoesOn;
         }
         while let Some(index) = self.idlest() {
             let Some(offset) = self.next() else { break };
@@ -283,7 +283,7 @@ impl Transfer {
                 Event::Piece { transfer, source, offset, came }
             });
         }
-        Turn::GoesOn
+        Outlook::GoesOn
     }
 
     fn idlest(&self) -> Option<usize> {
@@ -319,7 +319,7 @@ impl Transfer {
     }
 
     /// A piece has come, or has not.
-    fn take(&mut self, node: &Arc<Node>, source: u64, offset: u64, came: Option<Option<ZBytes>>) -> Turn {
+    fn take(&mut self, node: &Arc<Node>, source: u64, offset: u64, came: Option<Option<ZBytes>>) -> Outlook {
         let was_awaited = self.on_the_way.get(&offset) == Some(&source);
         if was_awaited {
             self.on_the_way.remove(&offset);
@@ -353,7 +353,7 @@ impl Transfer {
             }
             _ => {}
         }
-        Turn::GoesOn
+        Outlook::GoesOn
     }
 
     fn put_together(&mut self) {
@@ -395,15 +395,15 @@ impl Transfer {
         });
     }
 
-    fn compare(&mut self, node: &Arc<Node>, source: u64, came: Option<Option<[u8; 32]>>) -> Turn {
+    fn compare(&mut self, node: &Arc<Node>, source: u64, came: Option<Option<[u8; 32]>>) -> Outlook {
         if self.asked_digest != Some(source) {
-            return Turn::GoesOn;
+            return Outlook::GoesOn;
         }
         match came {
-            Some(Some(digest)) if self.hasher.finalize() == digest => Turn::Ends(Ok(())),
+            Some(Some(digest)) if self.hasher.finalize() == digest => Outlook::Ends(Ok(())),
             Some(Some(_)) => {
                 let from = &self.order.from;
-                Turn::Ends(Err(Error::Internal(format!(
+                Outlook::Ends(Err(Error::Internal(format!(
                     "the bytes that came from {from:?} do not have the digest that it says"
                 ))))
             }
@@ -417,7 +417,7 @@ impl Transfer {
                 if is_over {
                     self.leave(source);
                 }
-                Turn::GoesOn
+                Outlook::GoesOn
             }
         }
     }
