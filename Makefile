@@ -42,8 +42,9 @@ need-python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo 'potluck: $(PYTHON) has no venv and ensurepip: install python3-venv' >&2; exit 1; }
 
+# What is marked #[inline] is put in where it is small, in std, too; what every request goes through is #[inline(always)].
 lib: need-rust need-c
-	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features capi
+	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features c-library -- -C llvm-args=-inlinehint-threshold=150
 	@ln -sf libpotluck.so $(LIB_DIR)/libpotluck.so.1
 
 header: need-rust
@@ -77,7 +78,7 @@ demo: lib need-python
 # A library that panics where tests/panics tells it to, apart from those that are used. In the folder of the tests' own build, for its dependencies.
 PANICS_DIR := $(TARGET)/panics
 lib-panics: need-rust need-c
-	$(CARGO) rustc --lib --crate-type cdylib --features test-panics
+	$(CARGO) rustc --lib --crate-type cdylib --features test-panics,c-library
 	@mkdir -p $(PANICS_DIR) && mv -f $(TARGET)/debug/libpotluck.so $(PANICS_DIR)/ && ln -sf libpotluck.so $(PANICS_DIR)/libpotluck.so.1
 
 test: lib lib-panics need-python
@@ -147,7 +148,7 @@ lint: need-rust
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --features capi -- -D warnings
-	$(CARGO) clippy --lib --features test-panics -- -D warnings
+	$(CARGO) clippy --lib --features test-panics,c-library -- -D warnings
 	RUSTFLAGS='--cfg shuttle' $(CARGO) clippy --profile test --lib --target-dir target/model/shuttle -- -D warnings
 	RUSTFLAGS='--cfg loom' $(CARGO) clippy --profile test --lib --target-dir target/model/loom -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items

@@ -1,4 +1,5 @@
-//! With the feature `capi`: makes the C header in the output folder, and names the shared library by its ABI. Otherwise nothing.
+//! With the feature `capi`: makes the C header in the output folder, and names the shared library by its ABI; with `c-library` also has the
+//! linker put in handlers of its own for panics. Otherwise nothing.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -9,7 +10,8 @@ fn main() {
 #[cfg(feature = "capi")]
 mod capi {
     use std::env;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
 
     /// The line of `src/ffi/library.rs` that says the ABI's number.
     const ABI_LINE: &str = "pub const POTLUCK_ABI: u32 = ";
@@ -25,7 +27,49 @@ mod capi {
             println!("cargo:rustc-link-arg=-Wl,-soname,libpotluck.so.{abi}");
             // Peers' threads may be inside the library for longer than the host keeps it open.
             println!("cargo:rustc-link-arg=-Wl,-z,nodelete");
+            if env::var_os("CARGO_FEATURE_C_LIBRARY").is_some() {
+                replace_handlers();
+            }
         }
+    }
+
+    /// What core and alloc call, defined in std, and what of `src/ffi/faults.rs` they are to call instead.
+    const HANDLERS: [(&str, &str); 2] = [
+        ("7___rustc17rust_begin_unwind", "own_panic_handler"),
+        ("7___rustc26___rust_alloc_error_handler", "own_alloc_error_handler"),
+    ];
+
+    /// By the linker, since with a stable compiler nobody but std may define them. In their names is a hash of the compiler's version: they
+    /// are looked for in the std there is. If one is not found, that handler stays as it is, and the library is larger.
+    fn replace_handlers() {
+        let std = installed_std().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+        for (name, own) in HANDLERS {
+            match mangled(&std, name) {
+                Some(name) => println!("cargo:rustc-link-arg=-Wl,--wrap={name},--defsym=__wrap_{name}={own}"),
+                None => println!("cargo:warning=std has no {name}: the library prints stacks, and is larger"),
+            }
+        }
+    }
+
+    fn installed_std() -> Option<PathBuf> {
+        let target = env::var("TARGET").ok()?;
+        let mut rustc = Command::new(env::var_os("RUSTC")?);
+        let said = rustc.args(["--print", "target-libdir", "--target", &target]).output().ok()?;
+        let folder = String::from_utf8(said.stdout).ok()?;
+        let mut files = std::fs::read_dir(folder.trim()).ok()?.filter_map(|file| Some(file.ok()?.path()));
+        files.find(|file| {
+            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("libstd-") && name.ends_with(".rlib")
+        })
+    }
+
+    /// The whole of a name that ends so, as it stands in a table of names: `_RNvCs<hash>_7___rustc17rust_begin_unwind`.
+    fn mangled(names: &[u8], end: &str) -> Option<String> {
+        const BEGIN: &[u8] = b"_RNvCs";
+        let at = names.windows(end.len()).position(|window| window == end.as_bytes())?;
+        let before = &names[at.saturating_sub(32)..at];
+        let begin = before.windows(BEGIN.len()).rposition(|window| window == BEGIN)?;
+        String::from_utf8([&before[begin..], end.as_bytes()].concat()).ok()
     }
 
     fn make_header() {

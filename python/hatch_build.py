@@ -20,7 +20,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 CRATE = ["Cargo.toml", "build.rs", "cbindgen.toml", "README.md", "benches", "examples", "include", "src", "tests"]
 
 # As `make lib` has it, so that what one has built the other need not build again.
-BUILD = ["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib", "--features", "capi"]
+BUILD = ["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib", "--features", "c-library"]
+CODE = ["-C", "llvm-args=-inlinehint-threshold=150"]
 
 
 class BuildHook(BuildHookInterface[Any]):
@@ -52,7 +53,7 @@ class BuildHook(BuildHookInterface[Any]):
         cargo = os.environ.get("CARGO") or "cargo"
         if not shutil.which(cargo):
             sys.exit(f"potluck: no cargo ({cargo}): install Rust, https://rustup.rs")
-        command = [cargo, *BUILD, "--message-format", "json-render-diagnostics"]
+        command = [cargo, *BUILD, "--message-format", "json-render-diagnostics", "--", *CODE]
         # What it prints on standard error is for the user, if pip is asked to show it, or if it fails.
         done = subprocess.run(command, cwd=crate, stdout=subprocess.PIPE, text=True)
         if done.returncode != 0:

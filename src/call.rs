@@ -46,14 +46,21 @@ use crate::waits::{Interrupt, Why};
 /// What is left to do at the end of the outermost call.
 #[derive(Default)]
 pub(crate) struct After {
-    /// Calls that may go on.
-    place: VecDeque<Arc<Operation>>,
+    /// What most calls have nothing of.
+    rare: Option<Box<Rare>>,
     /// Readers to be woken.
     pub(crate) heard: Heard,
     /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
     replaced: [Option<Resource>; 2],
     /// A call that waited releases itself, which needs no allocation either.
     first_dying: Option<Dying>,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// Calls that may go on.
+    place: VecDeque<Arc<Operation>>,
+    /// After the first.
     dying: Vec<Dying>,
 }
 
@@ -77,8 +84,17 @@ impl After {
             // The handler that it waited for has returned.
             call.wait.unlink();
             call.route.lock().is_in_order = true;
-            self.place.push_back(call);
+            self.place_later(call);
         }
+    }
+
+    fn place_later(&mut self, call: Arc<Operation>) {
+        self.rare.get_or_insert_default().place.push_back(call);
+    }
+
+    #[inline(always)]
+    fn has_to_place(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.place.is_empty())
     }
 
     pub(crate) fn release_call(&mut self, call: Arc<dyn Interrupt>) {
@@ -92,7 +108,7 @@ impl After {
     fn release_later(&mut self, dying: Dying) {
         match self.first_dying {
             None => self.first_dying = Some(dying),
-            Some(_) => self.dying.push(dying),
+            Some(_) => self.rare.get_or_insert_default().dying.push(dying),
         }
     }
 
@@ -107,14 +123,14 @@ impl After {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         let has_replaced = self.replaced.iter().any(Option::is_some);
-        let is_settled = self.place.is_empty() && self.heard.is_empty();
+        let is_settled = !self.has_to_place() && self.heard.is_empty();
         is_settled && !has_replaced && self.first_dying.is_none()
     }
 
     /// Works off the list; under no lock. What it replaces is released with `self`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self) {
-        if !(self.heard.is_empty() && self.place.is_empty()) {
+        if !self.heard.is_empty() || self.has_to_place() {
             self.work_off();
         }
     }
@@ -124,7 +140,7 @@ impl After {
             for wait in self.heard.drain(..) {
                 wait.end(Cause::Answered, Ok(()));
             }
-            match self.place.pop_front() {
+            match self.rare.as_mut().and_then(|rare| rare.place.pop_front()) {
                 Some(operation) => place(operation, self),
                 None => return,
             }
@@ -143,7 +159,8 @@ impl Drop for After {
         }
         // There is no other without a first.
         let Some(first) = self.first_dying.take() else { return };
-        for dying in iter::once(first).chain(self.dying.drain(..)) {
+        let others = self.rare.take().map(|rare| rare.dying).unwrap_or_default();
+        for dying in iter::once(first).chain(others) {
             match dying {
                 Dying::Resource(resource) => resource.release(),
                 Dying::Call(call) => drop_user_data(call),
@@ -277,7 +294,7 @@ pub(crate) fn fetch(caller: &Arc<PeerCore>, name: &str, form: Form) -> Result<Be
     };
 
     // The others, in random order; taken from the end. The first comes first if it still has to be waited for.
-    let mut others = caller.system.registry.holders(name);
+    let mut others = caller.system.registry.holders(Key::new(name));
     others.retain(|holder| !holder.is(caller) && !holder.is(&first));
     for i in (1..others.len()).rev() {
         others.swap(i, random::below(i + 1));
@@ -358,7 +375,7 @@ pub(crate) fn held(system: &SystemCore, name: &str) -> Vec<(Arc<PeerCore>, Resou
         let held = peer.shelf.lock().get(key).cloned()?;
         Some((peer, held))
     };
-    system.registry.holders(name).into_iter().filter_map(held).collect()
+    system.registry.holders(key).into_iter().filter_map(held).collect()
 }
 
 /// What the peer itself holds.
@@ -370,7 +387,7 @@ pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
 
 impl Begun {
     /// The result of a call that was not started, but waited for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn done(self) -> Result<Option<Resource>> {
         match self {
             Begun::Done(result) => Ok(result),
@@ -622,7 +639,7 @@ pub(crate) fn conclude(
             route.is_in_order = false;
             drop(route);
             operation.wait.unlink();
-            after.place.push_back(Arc::clone(operation));
+            after.place_later(Arc::clone(operation));
             return;
         }
     }

@@ -142,7 +142,7 @@ pub(crate) fn wait_for(
 /// Joins the threads of peers that have ended with nobody waiting.
 pub(crate) fn reap(system: &SystemCore) {
     let has_ended = |peer: &&Arc<PeerCore>| peer.life.stage() == Stage::Ended;
-    let ended: Vec<Arc<PeerCore>> = system.unjoined.lock().values().filter(has_ended).cloned().collect();
+    let ended: Vec<Arc<PeerCore>> = system.unjoined.lock().iter().filter(has_ended).cloned().collect();
     for peer in ended {
         // It does not wait: who is not quite at its end is left for the next time.
         let _ = wait(&peer, Deadline::Now);
@@ -151,6 +151,6 @@ pub(crate) fn reap(system: &SystemCore) {
 
 /// Nothing is left of a peer's thread: tells those who wait for that.
 pub(crate) fn joined(peer: &PeerCore) {
-    peer.system.unjoined.lock().remove(&peer.id);
+    let _unjoined = peer.system.unjoined.lock().remove(peer.id);
     peer.life.ending.joined();
 }

@@ -14,7 +14,6 @@
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -86,7 +85,7 @@ pub(crate) struct SystemCore {
     pub(crate) spawning: Mutex<()>,
     /// Peers that have left the registry, or are about to, and have not been joined. One that has not been joined is here or
     /// in the registry, for a moment in both.
-    pub(crate) unjoined: Mutex<BTreeMap<u64, Arc<PeerCore>>>,
+    pub(crate) unjoined: Mutex<Unjoined>,
     /// No handle is left that could join a peer.
     pub(crate) is_abandoned: AtomicBool,
     /// The other systems that it has joined, if it has: given once, before anybody else knows of it.
@@ -111,7 +110,7 @@ impl SystemCore {
     }
 
     /// The check at the entry of each call on the system: after the shutdown has begun, only handlers of it may go on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_inside(&self) -> Result<()> {
         if self.is_closed.load(Ordering::SeqCst) && !runs_in(self) {
             return Err(self.closed());
@@ -269,7 +268,28 @@ impl PeerCore {
     }
 }
 
+/// Peers in the order of their ids.
+#[derive(Default)]
+pub(crate) struct Unjoined(Vec<Arc<PeerCore>>);
+
+impl Unjoined {
+    pub(crate) fn insert(&mut self, peer: Arc<PeerCore>) {
+        let at = self.0.partition_point(|other| other.id < peer.id);
+        self.0.insert(at, peer);
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Arc<PeerCore>> {
+        let at = self.0.binary_search_by_key(&id, |peer| peer.id).ok()?;
+        Some(self.0.remove(at))
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Arc<PeerCore>> {
+        self.0.iter()
+    }
+}
+
 /// Both shelves, locked in the order of the ids.
+#[inline(always)]
 pub(crate) fn lock_both<'a>(a: &'a PeerCore, b: &'a PeerCore) -> (MutexGuard<'a, Shelf>, MutexGuard<'a, Shelf>) {
     debug_assert!(!a.is(b), "one shelf is locked once");
     if a.id < b.id {

@@ -17,6 +17,7 @@ static MARK: AtomicPtr<AtomicU8> = AtomicPtr::new(std::ptr::null_mut());
 static OPENER: AtomicU32 = AtomicU32::new(0);
 
 /// The check at the entry of every public call.
+#[inline(always)]
 pub(crate) fn check() -> Result<()> {
     panics::at_check();
     if is_forked() { Err(Error::Forked) } else { Ok(()) }
@@ -24,6 +25,7 @@ pub(crate) fn check() -> Result<()> {
 
 /// For destructors, which have nobody to tell and then do nothing.
 #[expect(unsafe_code, reason = "the byte is in memory that the operating system gave")]
+#[inline(always)]
 pub(crate) fn is_forked() -> bool {
     let mark = MARK.load(Ordering::Acquire);
     if mark.is_null() {

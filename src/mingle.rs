@@ -81,7 +81,7 @@ impl fmt::Debug for Round {
 
 pub(crate) fn mingle(system: &SystemCore, resource: &str, seed: u64, deadline: Deadline) -> Result<Round> {
     name::check_resource(resource)?;
-    let holders = system.registry.ids_of_holders(Key::new(resource));
+    let holders: Vec<u64> = system.registry.holders(Key::new(resource)).iter().map(|holder| holder.id).collect();
     if holders.is_empty() {
         return Err(Error::NoSuchResource { name: resource.to_owned(), peer: None });
     }

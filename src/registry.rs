@@ -140,6 +140,7 @@ impl<P: Named> Registry<P> {
         }
     }
 
+    #[inline]
     pub(crate) fn find(&self, name: Key<'_>) -> Option<Arc<P>> {
         self.names.of(name).read().find(name).map(Arc::clone)
     }
@@ -185,13 +186,8 @@ impl<P: Named> Registry<P> {
     fn make_list(&self) -> Listed<P> {
         let shards: Vec<_> = self.names.0.iter().map(|names| names.0.read()).collect();
         let peers = shards.iter().flat_map(|names| names.peers.iter().flatten());
-        let mut peers: Vec<(u64, &Arc<P>)> = peers.map(|peer| (peer.id(), peer)).collect();
-        // Those of one shard mostly lie in that order already, which this sort makes use of.
-        peers.sort_by_key(|(id, _)| *id);
-        Listed {
-            changes: self.changes.load(Ordering::SeqCst),
-            peers: peers.into_iter().map(|(_, peer)| Arc::clone(peer)).collect(),
-        }
+        let peers = peers.map(|peer| (peer.id(), Arc::clone(peer))).collect();
+        Listed { changes: self.changes.load(Ordering::SeqCst), peers: sorted(peers).into() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -226,23 +222,13 @@ impl<P: Named> Registry<P> {
         }
     }
 
-    /// The ids of all holders of a resource in the order of spawning.
-    pub(crate) fn ids_of_holders(&self, resource: Key<'_>) -> Vec<u64> {
-        self.each_holder(resource, |_| ()).into_iter().map(|(id, ())| id).collect()
-    }
-
     /// All holders of a resource in the order of spawning.
-    pub(crate) fn holders(&self, resource: &str) -> Vec<Arc<P>> {
-        self.each_holder(Key::new(resource), Arc::clone).into_iter().map(|(_, peer)| peer).collect()
-    }
-
-    fn each_holder<T>(&self, resource: Key<'_>, take: impl Fn(&Arc<P>) -> T) -> Vec<(u64, T)> {
-        let mut holders: Vec<(u64, T)> = match self.holders.of(resource).lock().find(resource.hash, is_of(resource)) {
-            Some((_, _, of)) => of.ids.iter().copied().zip(of.peers.iter().map(take)).collect(),
+    pub(crate) fn holders(&self, resource: Key<'_>) -> Vec<Arc<P>> {
+        let holders = match self.holders.of(resource).lock().find(resource.hash, is_of(resource)) {
+            Some((_, _, of)) => of.ids.iter().copied().zip(of.peers.iter().cloned()).collect(),
             None => Vec::new(),
         };
-        holders.sort_unstable_by_key(|(id, _)| *id);
-        holders
+        sorted(holders)
     }
 
     /// Any holder but the one with this id.
@@ -252,6 +238,12 @@ impl<P: Named> Registry<P> {
         let at = random::place_but(of.place(but), of.peers.len(), random::below)?;
         of.peers.get(at).map(Arc::clone)
     }
+}
+
+/// Peers in the order of their ids, which are beside them. Those of one shard mostly lie in that order already, which this sort makes use of.
+fn sorted<P>(mut peers: Vec<(u64, Arc<P>)>) -> Vec<Arc<P>> {
+    peers.sort_by_key(|(id, _)| *id);
+    peers.into_iter().map(|(_, peer)| peer).collect()
 }
 
 fn is_of<T>(name: Key<'_>) -> impl Fn(&(u64, Arc<str>, T)) -> bool {
@@ -327,6 +319,6 @@ mod tests {
         registry.remove_holder("soup", 1);
         registry.remove_holder("soup", 3);
         assert!(registry.pick_holder(soup, 2).is_none());
-        assert_eq!(registry.holders("soup"), [Arc::new(2)]);
+        assert_eq!(registry.holders(soup), [Arc::new(2)]);
     }
 }

@@ -1,5 +1,8 @@
 //! The shelf: the resources that one peer holds. Its lock is the caller's; it knows no thread and no other shelf.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use bytes::Bytes;
 use hashbrown::HashTable;
 
@@ -45,6 +48,7 @@ struct Slot {
 }
 
 impl Slot {
+    #[inline(always)]
     fn is(&self, name: Key<'_>) -> bool {
         self.hash == name.hash && *self.content.name() == *name.text
     }
@@ -53,6 +57,29 @@ impl Slot {
         Some(&self.content).filter(|content| is_held(content))
     }
 }
+
+/// A resource among those of a shelf, of which no two have one name.
+struct ByName(Resource);
+
+impl Ord for ByName {
+    fn cmp(&self, other: &ByName) -> Ordering {
+        self.0.name().cmp(other.0.name())
+    }
+}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &ByName) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &ByName) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ByName {}
 
 fn is_held(content: &Resource) -> bool {
     content.version() > 0
@@ -81,11 +108,13 @@ impl Shelf {
         self.slot(name)?.held()
     }
 
+    #[inline(always)]
     fn slot(&self, name: Key<'_>) -> Option<&Slot> {
         let first = self.first.iter().flatten().find(|slot| slot.is(name));
         first.or_else(|| self.others.as_ref()?.find(name.hash, |slot| slot.is(name)))
     }
 
+    #[inline(always)]
     fn slot_mut(&mut self, name: Key<'_>) -> Option<&mut Slot> {
         let first = self.first.iter_mut().flatten().find(|slot| slot.is(name));
         first.or_else(|| self.others.as_mut()?.find_mut(name.hash, |slot| slot.is(name)))
@@ -159,9 +188,9 @@ impl Shelf {
 
     /// All that is held, sorted by name.
     pub(crate) fn list(&self) -> Vec<Resource> {
-        let mut held: Vec<Resource> = self.slots().filter_map(Slot::held).cloned().collect();
-        held.sort_by(|a, b| a.name().cmp(b.name()));
-        held
+        // By a heap, which is a tenth of the code of the sort of a Vec.
+        let held: BinaryHeap<ByName> = self.slots().filter_map(Slot::held).cloned().map(ByName).collect();
+        held.into_sorted_vec().into_iter().map(|ByName(resource)| resource).collect()
     }
 
     /// Empties it, and gives back what was held for the caller to drop after the lock.

@@ -60,7 +60,7 @@ pub(crate) fn shutdown(system: &Arc<SystemCore>, timeout: Duration) -> Result<Re
     waited?;
     // In this order: one that is in neither has been joined, or had no thread and has ended.
     let mut ending = system.registry.list().to_vec();
-    ending.extend(system.unjoined.lock().values().cloned());
+    ending.extend(system.unjoined.lock().iter().cloned());
     // Those that found no thread for their on_stop come last: by then those of the others are gone.
     let (last, first): (Vec<_>, Vec<_>) = ending.into_iter().partition(|peer| peer.life.stage() == Stage::Open);
     for peer in first.into_iter().chain(last) {
@@ -133,7 +133,7 @@ pub(crate) fn close_all(system: &SystemCore) {
 fn still_running(system: &SystemCore, waited_for: &PeerCore) -> Vec<Running> {
     let mut peers = system.registry.list().to_vec();
     if peers.is_empty() {
-        peers.extend(system.unjoined.lock().values().cloned());
+        peers.extend(system.unjoined.lock().iter().cloned());
     }
     let running = |peer: &PeerCore| {
         let seen = snapshot::take_of(peer);

@@ -184,11 +184,11 @@ impl PeerSnapshot {
         write!(out, "{{\"peer\":{},\"stage\":\"{stage}\",\"messages\":{},", Quoted(&self.peer), self.messages)?;
         write!(out, "\"taken\":{},\"resources\":{},\"requested\":{},", self.taken, self.resources, self.requested)?;
         write!(out, "\"received\":{},\"doing\":{},", self.received, Quoted(&self.doing()))?;
-        write!(out, "\"since_ms\":{},\"handler\":", self.since.as_millis())?;
+        write!(out, "\"since_ms\":{},\"handler\":", self.since.as_millis() as u64)?;
         match &self.handler {
             Some(RunningHandler { name, from, what, since }) => {
                 write!(out, "{{\"name\":\"{name}\",\"from\":{},\"what\":{},", OrNull(from), OrNull(what))?;
-                write!(out, "\"since_ms\":{}}}", since.as_millis())?;
+                write!(out, "\"since_ms\":{}}}", since.as_millis() as u64)?;
             }
             None => out.push_str("null"),
         }
@@ -196,7 +196,7 @@ impl PeerSnapshot {
         match &self.call {
             Some(WaitingCall { verb, whom, what, since }) => {
                 write!(out, "{{\"verb\":\"{verb}\",\"whom\":{},\"what\":{},", OrNull(whom), OrNull(what))?;
-                write!(out, "\"since_ms\":{}}}", since.as_millis())?;
+                write!(out, "\"since_ms\":{}}}", since.as_millis() as u64)?;
             }
             None => out.push_str("null"),
         }

@@ -7,6 +7,8 @@
 #[cfg(any(shuttle, loom))]
 mod checked;
 
+#[cfg(all(target_os = "linux", not(any(shuttle, loom))))]
+mod cores;
 #[cfg(not(any(shuttle, loom)))]
 mod waker;
 
@@ -93,6 +95,9 @@ pub(crate) fn random_seed() -> u64 {
 /// How many cores the calling thread may run on, as far as anybody knows.
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) fn available_parallelism() -> usize {
+    #[cfg(target_os = "linux")]
+    return crate::cancel::put_off(cores::count);
+    #[cfg(not(target_os = "linux"))]
     crate::cancel::put_off(std::thread::available_parallelism).map_or(1, std::num::NonZeroUsize::get)
 }
 

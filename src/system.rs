@@ -1,6 +1,5 @@
 //! The handle of a system: opening it, spawning peers, looking over all of them, shutting it down.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -98,7 +97,7 @@ impl PeerSystem {
             quiet: Quiet::new(),
             timer: Timer::new(),
             spawning: Mutex::new(()),
-            unjoined: Mutex::new(BTreeMap::new()),
+            unjoined: Mutex::default(),
             is_abandoned: AtomicBool::new(false),
             joined: OnceLock::new(),
         };

@@ -309,7 +309,7 @@ impl Worker {
             }
         });
         drop(after);
-        core.system.unjoined.lock().insert(core.id, Arc::clone(&core));
+        core.system.unjoined.lock().insert(Arc::clone(&core));
         leave(&core, std::mem::take(&mut self.handlers));
         core.life.ending.end();
         // Nobody is left to join this thread. If somebody has the handle all the same, he joins it.

@@ -89,13 +89,25 @@ fn be_silent() {
 }
 
 #[cold]
+#[cfg(not(feature = "c-library"))]
 fn hook() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
+        if !is_in_body() {
             before(info);
         }
     }));
+}
+
+#[cold]
+#[cfg(feature = "c-library")]
+fn hook() {
+    super::faults::set_hook();
+}
+
+/// Whether this thread is in a guarded body.
+pub(super) fn is_in_body() -> bool {
+    DEPTH.try_with(Cell::get).unwrap_or(0) > 0
 }
 
 /// By value, so that it is dropped here, and not once in each function.

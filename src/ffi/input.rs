@@ -48,6 +48,7 @@ fn is_null(what: &str) -> Error {
 }
 
 /// As `CStr::to_str`, which for a short text takes several times as long as to see that it is ASCII.
+#[inline(always)]
 fn utf8(text: &CStr) -> Option<&str> {
     let bytes = text.to_bytes();
     if bytes.is_ascii() {
@@ -106,6 +107,7 @@ pub(super) fn timeout(timeout_ms: i64) -> Result<Duration> {
 }
 
 /// A time in milliseconds: -1 for ever.
+#[inline(always)]
 pub(super) fn duration(what: &str, timeout_ms: i64) -> Result<Duration> {
     match timeout_ms {
         -1 => Ok(Duration::MAX),

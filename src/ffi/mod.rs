@@ -1,5 +1,5 @@
-//! The C ABI, over the public Rust API (and `fork` and `sync`, since ids are looked up before any call is made); nobody in the crate imports it. One file per type of the C API, and six that
-//! they stand on: `guard` (one boundary for panics and errors), `handle` (ids) on `slab` (their slots), `input`, `output` and `callback`.
+//! The C ABI, over the public Rust API (and `fork` and `sync`, since ids are looked up before any call is made); nobody in the crate imports it. One file per type of the C API, and seven that
+//! they stand on: `guard` (one boundary for panics and errors), `faults` (in place of std's handlers), `handle` (ids) on `slab` (their slots), `input`, `output` and `callback`.
 //!
 //! A body here reads its inputs, makes one call and writes its outputs. The documentation of each item is C's: cbindgen
 //! makes `include/potluck.h` of it.
@@ -10,6 +10,8 @@
     reason = "the C contract in each function's documentation takes the place of # Safety"
 )]
 
+#[cfg(feature = "c-library")]
+mod faults;
 mod guard;
 mod handle;
 mod input;

@@ -78,6 +78,7 @@ impl<T> Slab<T> {
     }
 
     /// A vacant slot; `None` if all are in use.
+    #[inline(always)]
     pub(super) fn take(&self) -> Option<Vacant<'_, T>> {
         let (slot, index) = self.pop().or_else(|| self.grow())?;
         Some(Vacant { slab: self, slot, index, generation: slot.word.load(Ordering::Relaxed) >> GENERATION_SHIFT })
@@ -130,6 +131,7 @@ impl<T> Slab<T> {
         self.chunks.get(chunk)?.get()?.get(at)
     }
 
+    #[inline(always)]
     fn pop(&self) -> Option<(&Slot<T>, u64)> {
         let mut head = self.head.load(Ordering::Acquire);
         loop {
