@@ -301,10 +301,12 @@ pub unsafe extern "C" fn potluck_peer_resources(
 /// Gets what the peer `from` holds now, and in the same step puts it on the peer's own shelf. No byte is copied. If `from` has no
 /// on_request it is done on the calling thread at once, after the peer's own earlier tells to `from` are handled (to a peer
 /// without on_message a tell counts as handled when it is accepted); otherwise by its callback. Waits up to `timeout_ms` for either.
+/// From a peer of another node its bytes come over the network, in the same time; PROGRESS events say how far a large one has come.
 /// Release `*out_resource`.
 ///
 /// OK, NO_SUCH_PEER, NO_SUCH_RESOURCE, PEER_CLOSED, REFUSED, HANDLER_FAILED, TOO_LARGE (the peer's shelf has no room), DEADLOCK,
-/// TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE: nothing has changed. LIMIT_REACHED: no thread for the callback of
+/// TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, and in a mesh AMBIGUOUS (peers of several other nodes are called so:
+/// say which by name@node), UNREACHABLE, DENIED: nothing has changed. LIMIT_REACHED: no thread for the callback of
 /// `from` (lazy_threads), and nothing has changed; or no id, then it is on the shelf, and `potluck_peer_get` gives it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_request(
@@ -431,7 +433,7 @@ pub unsafe extern "C" fn potluck_peer_exchange(
 ///
 /// OK, FULL (no room now, with timeout 0, or until the deadline), TOO_LARGE (for the whole mailbox), NO_SUCH_PEER, PEER_CLOSED,
 /// DEADLOCK (in a callback that waits for room at a peer that waits for this one), INVALID_NAME, INVALID_ARGUMENT, LIMIT_REACHED
-/// (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE: it was not sent.
+/// (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE, and in a mesh AMBIGUOUS, UNREACHABLE, DENIED: it was not sent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_tell(
     peer: potluck_peer_t,
