@@ -144,7 +144,7 @@
 #define POTLUCK_E_TIMED_OUT 34
 
 /**
- * The deadline passed after the other peer's handler had begun: it may have happened.
+ * The deadline passed after the other peer's handler had begun, or without an answer from its node: it may have happened.
  */
 #define POTLUCK_E_OUTCOME_UNKNOWN 35
 
@@ -900,9 +900,9 @@ potluck_status_t potluck_set_error(const char *text);
  * `name` follows the rules for names of peers. `options` NULL: the defaults. `out_system` must not be NULL. End it with
  * `potluck_system_shutdown`.
  *
- * OK, INVALID_NAME (also of a node), INVALID_ARGUMENT (also an address that is none or cannot be listened on, an unsafe one, TLS
- * files that are not there or cannot be used), UNSUPPORTED (an option that this build does not have: a mesh, or its TLS),
- * LIMIT_REACHED (ids; the threads of a mesh).
+ * OK, INVALID_NAME (also of a node), INVALID_ARGUMENT (also an address that is none or cannot be listened on, one beyond the loopback
+ * without a word for it, files of tls that are not there or cannot be used), UNSUPPORTED (an option that this build does not have: a
+ * mesh, or its tls), LIMIT_REACHED (ids; the threads of a mesh).
  */
 potluck_status_t potluck_system_open(const char *name,
                                      const struct potluck_system_options_t *options,
@@ -1146,12 +1146,13 @@ potluck_status_t potluck_peer_resources(struct potluck_peer_t peer,
  * Gets what the peer `from` holds now, and in the same step puts it on the peer's own shelf. No byte is copied. If `from` has no
  * on_request it is done on the calling thread at once, after the peer's own earlier tells to `from` are handled (to a peer
  * without on_message a tell counts as handled when it is accepted); otherwise by its callback. Waits up to `timeout_ms` for either.
- * From a peer of another node its bytes come over the network, in the same time; PROGRESS events say how far a large one has come.
+ * From a peer of another node the bytes come over the network, within that time, which 0 is not enough for; PROGRESS events say how
+ * far a large one has come.
  * Release `*out_resource`.
  *
  * OK, NO_SUCH_PEER, NO_SUCH_RESOURCE, PEER_CLOSED, REFUSED, HANDLER_FAILED, TOO_LARGE (the peer's shelf has no room), DEADLOCK,
  * TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, and in a mesh AMBIGUOUS (peers of several other nodes are called so:
- * say which by name@node), UNREACHABLE, DENIED: nothing has changed. LIMIT_REACHED: no thread for the callback of
+ * say which by name@node), UNREACHABLE (its node has not answered by the deadline), DENIED: nothing has changed. LIMIT_REACHED: no thread for the callback of
  * `from` (lazy_threads), and nothing has changed; or no id, then it is on the shelf, and `potluck_peer_get` gives it.
  */
 potluck_status_t potluck_peer_request(struct potluck_peer_t peer,
@@ -1192,7 +1193,8 @@ potluck_status_t potluck_peer_fetch(struct potluck_peer_t peer,
  * Puts a reference to what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while
  * a callback of `to` runs, and for its on_offer.
  *
- * OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), else as `potluck_peer_request`.
+ * OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), OUTCOME_UNKNOWN (in a mesh: the other
+ * node has not answered by the deadline, and may have done it), else as `potluck_peer_request`.
  */
 potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
                                     const char *to,
@@ -1203,7 +1205,7 @@ potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
  * Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits up to
  * `timeout_ms` for the callbacks of `with`. Release `*out_resource`.
  *
- * OK, NO_SUCH_RESOURCE (the text says who has nothing), else as `potluck_peer_request`.
+ * OK, NO_SUCH_RESOURCE (the text says who has nothing), OUTCOME_UNKNOWN (as of `potluck_peer_offer`), else as `potluck_peer_request`.
  */
 potluck_status_t potluck_peer_exchange(struct potluck_peer_t peer,
                                        const char *with,
@@ -1216,7 +1218,8 @@ potluck_status_t potluck_peer_exchange(struct potluck_peer_t peer,
  *
  * OK, FULL (no room now, with timeout 0, or until the deadline), TOO_LARGE (for the whole mailbox), NO_SUCH_PEER, PEER_CLOSED,
  * DEADLOCK (in a callback that waits for room at a peer that waits for this one), INVALID_NAME, INVALID_ARGUMENT, LIMIT_REACHED
- * (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE, and in a mesh AMBIGUOUS, UNREACHABLE, DENIED: it was not sent.
+ * (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE, and in a mesh TIMED_OUT (0 is never enough for another node), AMBIGUOUS,
+ * UNREACHABLE, DENIED: it was not sent. OUTCOME_UNKNOWN (in a mesh: the other node has not answered by the deadline): it may be.
  */
 potluck_status_t potluck_peer_tell(struct potluck_peer_t peer,
                                    const char *to,

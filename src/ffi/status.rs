@@ -45,7 +45,7 @@ pub const POTLUCK_E_PEER_CLOSED: i32 = 32;
 pub const POTLUCK_E_CLOSED: i32 = 33;
 /// The deadline passed: it did not happen and will not.
 pub const POTLUCK_E_TIMED_OUT: i32 = 34;
-/// The deadline passed after the other peer's handler had begun: it may have happened.
+/// The deadline passed after the other peer's handler had begun, or without an answer from its node: it may have happened.
 pub const POTLUCK_E_OUTCOME_UNKNOWN: i32 = 35;
 /// The other peer's handler said no.
 pub const POTLUCK_E_REFUSED: i32 = 36;

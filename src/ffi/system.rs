@@ -146,9 +146,9 @@ unsafe fn system_options(options: &potluck_system_options_t) -> Result<SystemOpt
 /// `name` follows the rules for names of peers. `options` NULL: the defaults. `out_system` must not be NULL. End it with
 /// `potluck_system_shutdown`.
 ///
-/// OK, INVALID_NAME (also of a node), INVALID_ARGUMENT (also an address that is none or cannot be listened on, an unsafe one, TLS
-/// files that are not there or cannot be used), UNSUPPORTED (an option that this build does not have: a mesh, or its TLS),
-/// LIMIT_REACHED (ids; the threads of a mesh).
+/// OK, INVALID_NAME (also of a node), INVALID_ARGUMENT (also an address that is none or cannot be listened on, one beyond the loopback
+/// without a word for it, files of tls that are not there or cannot be used), UNSUPPORTED (an option that this build does not have: a
+/// mesh, or its tls), LIMIT_REACHED (ids; the threads of a mesh).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_open(
     name: *const c_char,
