@@ -4,19 +4,24 @@ CARGO ?= cargo
 CC ?= cc
 PYTHON ?= python3
 
+comma := ,
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LIB_DIR := $(TARGET)/release
+# What the libraries are built with. MESH=1: also joining the systems of other processes, and TLS for that.
+MESH ?=
+LIB_FEATURES := c-library$(if $(MESH),$(comma)mesh-tls)
 DEMO_FOLDERS := src include examples c-examples python tests benches
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test test-python lib lib-panics header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
+.PHONY: help demo test test-python test-mesh lib lib-panics lib-mesh header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
 	@echo 'make test    all tests: Rust, C, Python'
 	@echo 'make test-python those of Python, with each Python >= 3.9 that is found, or PYTHONS; PYTEST_OPTIONS for some of them'
-	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR)'
+	@echo 'make test-mesh those of the mesh: processes that join one another'
+	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR); MESH=1, as for demo and install: with the mesh, whose engine takes minutes'
 	@echo 'make install the C library, for pkg-config, CMake and man: PREFIX (/usr/local), DESTDIR; LIBDIR, INCLUDEDIR, MANDIR'
 	@echo 'make uninstall takes it away again'
 	@echo 'make header  include/potluck.h anew'
@@ -44,7 +49,7 @@ need-python:
 
 # What is marked #[inline] is put in where it is small, in std, too; what every request goes through is #[inline(always)].
 lib: need-rust need-c
-	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features c-library -- -C llvm-args=-inlinehint-threshold=150
+	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features $(LIB_FEATURES) -- -C llvm-args=-inlinehint-threshold=150
 	@ln -sf libpotluck.so $(LIB_DIR)/libpotluck.so.1
 
 header: need-rust
@@ -91,6 +96,17 @@ PYTHONS ?=
 PYTEST_OPTIONS ?=
 test-python: lib need-python
 	CARGO='$(CARGO)' PYTHONS='$(PYTHONS)' $(PYTHON) python/tests/run.py $(TARGET)/python $(PYTEST_OPTIONS)
+
+# A library with the mesh, apart from those that are used. In the folder of the tests' own build, for its dependencies.
+MESH_DIR := $(TARGET)/mesh
+lib-mesh: need-rust need-c
+	$(CARGO) rustc --lib --crate-type cdylib --features c-library,mesh-tls
+	@mkdir -p $(MESH_DIR) && mv -f $(TARGET)/debug/libpotluck.so $(MESH_DIR)/ && ln -sf libpotluck.so $(MESH_DIR)/libpotluck.so.1
+
+test-mesh: lib-mesh need-python
+	$(CARGO) build --features capi,mesh-tls --example mesh_node
+	POTLUCK_MESH_LIB_DIR=$(abspath $(MESH_DIR)) CC='$(CC)' PYTHON='$(PYTHON)' \
+		$(CARGO) test --features capi,mesh-tls --test mesh_examples --test header
 
 SOAK_MINUTES ?= 10
 soak: need-rust

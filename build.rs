@@ -83,10 +83,14 @@ mod capi {
             part("PATCH"),
         ));
         let out = env::var("OUT_DIR").expect("cargo sets the output folder");
-        let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets the package's folder");
-        cbindgen::Builder::new()
-            .with_config(config)
-            .with_crate(root)
+        // Its files alone, in the order in which it names them: cbindgen knows no modules, so that to it a type of the same name anywhere else
+        // in the crate is the same type.
+        let modules = std::fs::read_to_string("src/ffi/mod.rs").expect("src/ffi/mod.rs is part of the package");
+        let names = modules.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+        names
+            .fold(cbindgen::Builder::new().with_config(config), |builder, name| {
+                builder.with_src(format!("src/ffi/{name}.rs"))
+            })
             .generate()
             .expect("src/ffi is what cbindgen can read")
             .write_to_file(Path::new(&out).join("potluck.h"));

@@ -10,6 +10,8 @@
  *    potluck_peer_share_owned, which are taken at entry, also when the call fails.
  *  - Names and kinds: NUL-terminated UTF-8, 1 to 255 bytes, no control characters. Names of peers, systems and resources have none
  *    of * $ # ? @ either. A / is only for names of resources, where it divides parts that are not empty (photos/cat.jpg).
+ *  - A call with another peer takes its name: the peer of this system, else the one peer of that name in the mesh that the system has
+ *    joined (potluck_mesh_options_t); name@node is the peer of one node. Peers of other nodes are shown as name@node.
  *  - Bodies: pointer and length; NULL only with length 0.
  *  - Out-parameters come last; NULL: not wanted (except where it says otherwise). They are set to 0 at entry and written for
  *    statuses 0 to 9.
@@ -142,7 +144,7 @@
 #define POTLUCK_E_TIMED_OUT 34
 
 /**
- * The deadline passed after the other peer's handler had begun: it may have happened.
+ * The deadline passed after the other peer's handler had begun, or without an answer from its node: it may have happened.
  */
 #define POTLUCK_E_OUTCOME_UNKNOWN 35
 
@@ -177,17 +179,17 @@
 #define POTLUCK_E_VERSION_CONFLICT 41
 
 /**
- * Reserved for other processes: the peer's node cannot be reached.
+ * In a mesh: the peer's node cannot be reached.
  */
 #define POTLUCK_E_UNREACHABLE 42
 
 /**
- * Reserved for other processes: the peer's node does not let this one in.
+ * In a mesh: the peer's node does not let this one in.
  */
 #define POTLUCK_E_DENIED 43
 
 /**
- * Reserved for other processes: the name fits several peers.
+ * In a mesh: peers of several other nodes have this name; the text names them.
  */
 #define POTLUCK_E_AMBIGUOUS 44
 
@@ -272,6 +274,11 @@
 #define POTLUCK_EVENT_MISSED 8
 
 /**
+ * `size` bytes of resource `name` have come to `peer` from `other`, which is on another node: a large one comes piece by piece.
+ */
+#define POTLUCK_EVENT_PROGRESS 9
+
+/**
  * `potluck_peer_request`, or with `than` set `potluck_peer_request_newer`.
  */
 #define POTLUCK_CALL_REQUEST 1
@@ -337,13 +344,82 @@ typedef struct potluck_error_t {
 } potluck_error_t;
 
 /**
- * How a system joins those of the same name in other processes. Only builds with a mesh know what is in it.
+ * How a system joins the systems of the same name in other processes, its mesh. All 0 but the size: the defaults. All of it is copied.
+ *
+ * There is no server: every node listens, connects to the addresses that it is given, and learns of the others from those. What
+ * it calls itself is its node: `ada@laptop` is the peer ada of the node laptop. An address is `host:port`, an IPv6 host in brackets.
+ *
+ * By default it listens on the loopback alone. Without TLS whoever reaches the address is let in, and may call itself what it
+ * likes; so listening beyond the loopback wants the three TLS files, or `listen_everywhere_without_tls`. With TLS both sides show a
+ * certificate of the same authority, and with `allow` only the nodes listed come in, each under the common name of its
+ * certificate and no other.
  */
 typedef struct potluck_mesh_options_t {
   /**
    * sizeof(potluck_mesh_options_t).
    */
   size_t struct_size;
+  /**
+   * What this node is called, by the rules for names of peers; NULL: the name of the host and the id of the process.
+   */
+  const char *node;
+  /**
+   * Addresses to listen on; none: `127.0.0.1:0`. Port 0 is one that the operating system picks. NULL only with listen_len 0.
+   */
+  const char *const *listen;
+  /**
+   * How many.
+   */
+  size_t listen_len;
+  /**
+   * Addresses to connect to. A node that is not there yet is tried again and again, in the background. NULL only with connect_len 0.
+   */
+  const char *const *connect;
+  /**
+   * How many.
+   */
+  size_t connect_len;
+  /**
+   * The nodes that may come in, by the common names of their certificates, which are their names; none: every node whose
+   * certificate is of the authority. Needs TLS. NULL only with allow_len 0.
+   */
+  const char *const *allow;
+  /**
+   * How many.
+   */
+  size_t allow_len;
+  /**
+   * Mutual TLS, by three PEM files, all or none: the certificate of the authority; NULL: no TLS.
+   */
+  const char *tls_ca_file;
+  /**
+   * This node's certificate, with its name as the common name, and the hosts that others connect to.
+   */
+  const char *tls_cert_file;
+  /**
+   * The private key of that.
+   */
+  const char *tls_key_file;
+  /**
+   * 1: nodes in the same network find one another by multicast; 0: they do not.
+   */
+  uint32_t multicast;
+  /**
+   * 1: nodes do not learn of one another from those that they are connected to; 0: they do.
+   */
+  uint32_t no_gossip;
+  /**
+   * 1: it may listen beyond the loopback without TLS, where whoever reaches the address is let in.
+   */
+  uint32_t listen_everywhere_without_tls;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * After how many milliseconds a node that hangs, or whose network is gone, counts as gone; at least 100; 0: 2000. The same on all nodes.
+   */
+  int64_t lease_ms;
 } potluck_mesh_options_t;
 
 /**
@@ -394,7 +470,7 @@ typedef struct potluck_system_options_t {
    */
   int64_t drop_timeout_ms;
   /**
-   * Joining other processes. This build cannot: UNSUPPORTED unless NULL.
+   * How it joins the systems of the same name in other processes; NULL: it joins none.
    */
   const struct potluck_mesh_options_t *mesh;
 } potluck_system_options_t;
@@ -463,7 +539,7 @@ typedef struct potluck_event_t {
    */
   uint64_t version;
   /**
-   * Bytes of the resource or of the message's body; MISSED: how many events; else 0.
+   * Bytes of the resource or of the message's body; MISSED: how many events; PROGRESS: how many bytes have come so far; else 0.
    */
   uint64_t size;
   /**
@@ -818,12 +894,15 @@ potluck_status_t potluck_last_error_detail(struct potluck_error_t *out_error);
 potluck_status_t potluck_set_error(const char *text);
 
 /**
- * Opens a system: a set of peers that can reach one another. Does not block.
+ * Opens a system: a set of peers that can reach one another. Does not block; with a mesh only until it listens, and others join
+ * later, in the background: `potluck_system_wait_for` waits for them.
  *
  * `name` follows the rules for names of peers. `options` NULL: the defaults. `out_system` must not be NULL. End it with
  * `potluck_system_shutdown`.
  *
- * OK, INVALID_NAME, INVALID_ARGUMENT, UNSUPPORTED (an option that this build does not have), LIMIT_REACHED (ids).
+ * OK, INVALID_NAME (also of a node), INVALID_ARGUMENT (also an address that is none or cannot be listened on, one beyond the loopback
+ * without a word for it, files of tls that are not there or cannot be used), UNSUPPORTED (an option that this build does not have: a
+ * mesh, or its tls), LIMIT_REACHED (ids; the threads of a mesh).
  */
 potluck_status_t potluck_system_open(const char *name,
                                      const struct potluck_system_options_t *options,
@@ -850,15 +929,18 @@ potluck_status_t potluck_system_shutdown(struct potluck_system_t system,
                                          struct potluck_list_t *out_report);
 
 /**
- * All peers, in the order of spawning. Item: peer. Does not block. Release `*out_list`.
+ * All peers, in the order of spawning; then, in a mesh, those of other nodes as `name@node`, sorted. Item: peer. Does not block.
+ * Release `*out_list`.
  *
  * OK, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
  */
-potluck_status_t potluck_system_peers(struct potluck_system_t system, struct potluck_list_t *out_list);
+potluck_status_t potluck_system_peers(struct potluck_system_t system,
+                                      struct potluck_list_t *out_list);
 
 /**
- * Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not
- * block. Release `*out_list`.
+ * Who holds a resource now, in the order of spawning; then, in a mesh, who holds it on other nodes, as `name@node`. Item: peer, from (the
+ * origin), version, size. Does not block, except that in a mesh the other nodes are asked: one that has not answered within a second
+ * is left out. Release `*out_list`.
  *
  * OK (also with nobody: an empty list), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
  */
@@ -868,10 +950,11 @@ potluck_status_t potluck_system_holders(struct potluck_system_t system,
 
 /**
  * Waits up to `timeout_ms` until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is
- * there no more.
+ * there no more. In a mesh it may be on any node: `name` waits for the first of that name, `name@node` for the peer of that node,
+ * `@node` for the node itself.
  *
  * OK, TIMED_OUT, CLOSED (the system was shut down before it came; or called in a callback whose own peer is closed meanwhile),
- * INVALID_NAME, NO_SUCH_PEER (a name@node, which can only come in a mesh), INVALID_ARGUMENT, INVALID_HANDLE.
+ * INVALID_NAME, NO_SUCH_PEER (a name@node or @node, which can only come in a mesh), INVALID_ARGUMENT, INVALID_HANDLE.
  */
 potluck_status_t potluck_system_wait_for(struct potluck_system_t system,
                                          const char *peer,
@@ -911,8 +994,11 @@ potluck_status_t potluck_system_dead_letters(struct potluck_system_t system,
  * {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "taken" (out of it so far),
  * "resources" (on its shelf), "requested" and "received" (how often so far, as the events say it), "doing" (one line, for
  * people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb", "whom", "what", "since_ms"}}],
- * "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its thread waits in; "from", "whom"
- * and "what" may be null; later versions may add to it.
+ * "nodes": [...], "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its thread waits in; "from", "whom"
+ * and "what" may be null; later versions may add to it. "nodes" are the other nodes of a mesh, sorted by name, each {"node", "peers"
+ * (how many it has), "calls" (made with its peers), "served" (made by its peers here), "bytes_in" and "bytes_out" (of bodies),
+ * "retries" (attempts made again because no answer came), "failovers" (transfers from it that went on with another holder), "denied"
+ * (its calls that were turned away here), "last_error" (of the engine, one line, or "")}, all so far.
  *
  * OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
  */
@@ -1060,10 +1146,13 @@ potluck_status_t potluck_peer_resources(struct potluck_peer_t peer,
  * Gets what the peer `from` holds now, and in the same step puts it on the peer's own shelf. No byte is copied. If `from` has no
  * on_request it is done on the calling thread at once, after the peer's own earlier tells to `from` are handled (to a peer
  * without on_message a tell counts as handled when it is accepted); otherwise by its callback. Waits up to `timeout_ms` for either.
+ * From a peer of another node the bytes come over the network, within that time, which 0 is not enough for; PROGRESS events say how
+ * far a large one has come.
  * Release `*out_resource`.
  *
  * OK, NO_SUCH_PEER, NO_SUCH_RESOURCE, PEER_CLOSED, REFUSED, HANDLER_FAILED, TOO_LARGE (the peer's shelf has no room), DEADLOCK,
- * TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE: nothing has changed. LIMIT_REACHED: no thread for the callback of
+ * TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, and in a mesh AMBIGUOUS (peers of several other nodes are called so:
+ * say which by name@node), UNREACHABLE (its node has not answered by the deadline), DENIED: nothing has changed. LIMIT_REACHED: no thread for the callback of
  * `from` (lazy_threads), and nothing has changed; or no id, then it is on the shelf, and `potluck_peer_get` gives it.
  */
 potluck_status_t potluck_peer_request(struct potluck_peer_t peer,
@@ -1104,7 +1193,8 @@ potluck_status_t potluck_peer_fetch(struct potluck_peer_t peer,
  * Puts a reference to what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while
  * a callback of `to` runs, and for its on_offer.
  *
- * OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), else as `potluck_peer_request`.
+ * OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), OUTCOME_UNKNOWN (in a mesh: the other
+ * node has not answered by the deadline, and may have done it), else as `potluck_peer_request`.
  */
 potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
                                     const char *to,
@@ -1115,7 +1205,7 @@ potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
  * Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits up to
  * `timeout_ms` for the callbacks of `with`. Release `*out_resource`.
  *
- * OK, NO_SUCH_RESOURCE (the text says who has nothing), else as `potluck_peer_request`.
+ * OK, NO_SUCH_RESOURCE (the text says who has nothing), OUTCOME_UNKNOWN (as of `potluck_peer_offer`), else as `potluck_peer_request`.
  */
 potluck_status_t potluck_peer_exchange(struct potluck_peer_t peer,
                                        const char *with,
@@ -1128,7 +1218,8 @@ potluck_status_t potluck_peer_exchange(struct potluck_peer_t peer,
  *
  * OK, FULL (no room now, with timeout 0, or until the deadline), TOO_LARGE (for the whole mailbox), NO_SUCH_PEER, PEER_CLOSED,
  * DEADLOCK (in a callback that waits for room at a peer that waits for this one), INVALID_NAME, INVALID_ARGUMENT, LIMIT_REACHED
- * (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE: it was not sent.
+ * (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE, and in a mesh TIMED_OUT (0 is never enough for another node), AMBIGUOUS,
+ * UNREACHABLE, DENIED: it was not sent. OUTCOME_UNKNOWN (in a mesh: the other node has not answered by the deadline): it may be.
  */
 potluck_status_t potluck_peer_tell(struct potluck_peer_t peer,
                                    const char *to,

@@ -20,7 +20,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 CRATE = ["Cargo.toml", "build.rs", "cbindgen.toml", "README.md", "benches", "examples", "include", "src", "tests"]
 
 # As `make lib` has it, so that what one has built the other need not build again.
-BUILD = ["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib", "--features", "c-library"]
+BUILD = ["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib"]
+# POTLUCK_MESH=1: also joining the systems of other processes.
+FEATURES = "c-library,mesh-tls" if os.environ.get("POTLUCK_MESH") else "c-library"
 CODE = ["-C", "llvm-args=-inlinehint-threshold=150"]
 
 
@@ -53,7 +55,7 @@ class BuildHook(BuildHookInterface[Any]):
         cargo = os.environ.get("CARGO") or "cargo"
         if not shutil.which(cargo):
             sys.exit(f"potluck: no cargo ({cargo}): install Rust, https://rustup.rs")
-        command = [cargo, *BUILD, "--message-format", "json-render-diagnostics", "--", *CODE]
+        command = [cargo, *BUILD, "--features", FEATURES, "--message-format", "json-render-diagnostics", "--", *CODE]
         # What it prints on standard error is for the user, if pip is asked to show it, or if it fails.
         done = subprocess.run(command, cwd=crate, stdout=subprocess.PIPE, text=True)
         if done.returncode != 0:

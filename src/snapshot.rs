@@ -138,10 +138,8 @@ impl Snapshot {
     fn write_json(&self, out: &mut String) -> fmt::Result {
         write!(out, "{{\"system\":{},\"is_open\":{},\"peers\":", Quoted(&self.system), self.is_open)?;
         write_all(out, ['[', ']'], &self.peers, PeerSnapshot::write_json)?;
-        if !self.nodes.is_empty() {
-            out.push_str(",\"nodes\":");
-            write_all(out, ['[', ']'], &self.nodes, NodeSnapshot::write_json)?;
-        }
+        out.push_str(",\"nodes\":");
+        write_all(out, ['[', ']'], &self.nodes, NodeSnapshot::write_json)?;
         out.push_str(",\"handles\":");
         write_all(out, ['{', '}'], &self.handles, |(kind, live), out| write!(out, "{}:{live}", Quoted(kind)))?;
         out.push('}');

@@ -268,6 +268,14 @@ fn the_examples_print_what_they_say_and_are_short() {
                 plugins += 1;
             }
             "plugin_host" => {}
+            // `tests/mesh_examples.rs` runs it where there is a mesh.
+            "mesh" => BOTH.iter().for_each(|linked| {
+                let program = compile(&source, *linked);
+                assert_eq!(run(&program, &[]).status.code(), Some(2));
+                let output = run(&program, &["ada", "127.0.0.1:0"]);
+                assert_eq!(output.status.code(), Some(1));
+                assert!(text(&output.stderr).starts_with("mesh: open: unsupported: mesh"), "{}", text(&output.stderr));
+            }),
             _ => {
                 BOTH.iter().for_each(|linked| expect_output(name, &run(&compile(&source, *linked), &[])));
                 programs += 1;

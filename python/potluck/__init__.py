@@ -54,11 +54,12 @@ from .errors import (
 )
 from .event import Event, EventKind, EventReader
 from .handlers import Handlers
+from .mesh import Mesh
 from .message import Message
 from .peer import Ended, Peer
 from .pending import Pending
 from .resource import Resource, ResourceInfo
-from .snapshot import PeerSnapshot, Snapshot
+from .snapshot import NodeSnapshot, PeerSnapshot, Snapshot
 from .system import NO_LIMIT, DeadLetter, Holder, Mingled, PeerSystem, Running
 
 __version__ = "0.1.0"
@@ -86,12 +87,14 @@ __all__ = [
     "InvalidHandle",
     "InvalidName",
     "LimitReached",
+    "Mesh",
     "Message",
     "Mingled",
     "NameTaken",
     "NoReply",
     "NoSuchPeer",
     "NoSuchResource",
+    "NodeSnapshot",
     "NotDone",
     "OutcomeUnknown",
     "Panic",

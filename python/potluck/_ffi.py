@@ -16,6 +16,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Sequence
 from ctypes import (
     POINTER,
     addressof,
@@ -34,7 +35,7 @@ from ctypes import (
 )
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, Union
 
 from . import errors
 from .errors import BY_STATUS, AbiMismatch, InvalidArgument, InvalidName, PotluckError
@@ -93,6 +94,29 @@ class _Error(ctypes.Structure):
     ]
 
 
+class MeshOptions(ctypes.Structure):
+    """How a system joins others, made by mesh_options."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("node", c_char_p),
+        ("listen", POINTER(c_char_p)),
+        ("listen_len", c_size_t),
+        ("connect", POINTER(c_char_p)),
+        ("connect_len", c_size_t),
+        ("allow", POINTER(c_char_p)),
+        ("allow_len", c_size_t),
+        ("tls_ca_file", c_char_p),
+        ("tls_cert_file", c_char_p),
+        ("tls_key_file", c_char_p),
+        ("multicast", c_uint32),
+        ("no_gossip", c_uint32),
+        ("listen_everywhere_without_tls", c_uint32),
+        ("reserved", c_uint32),
+        ("lease_ms", c_int64),
+    ]
+
+
 class _SystemOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -105,7 +129,7 @@ class _SystemOptions(ctypes.Structure):
         ("lazy_threads", c_uint32),
         ("close_on_handler_failure", c_uint32),
         ("drop_timeout_ms", c_int64),
-        ("mesh", c_void_p),
+        ("mesh", POINTER(MeshOptions)),
     ]
 
 
@@ -835,11 +859,59 @@ _SLICE = c_int64(_SLICE_MS)
 # Systems.
 
 
-def system_open(name: str, flags: dict[str, bool], limits: dict[str, Optional[int]]) -> SystemId:
+def mesh_options(
+    node: Optional[str],
+    lists: dict[str, Sequence[str]],
+    tls: Optional[Sequence[Union[str, os.PathLike[str]]]],
+    flags: dict[str, bool],
+    lease: float,
+) -> MeshOptions:
+    # Written so that it catches what is not a number, too. C reads a 0 as the default, which nobody who writes 0 means.
+    if not 0 < lease < math.inf:
+        raise InvalidArgument(f"lease is {lease}; it must be more than 0 seconds")
+    options = MeshOptions(
+        struct_size=ctypes.sizeof(MeshOptions),
+        node=None if node is None else _names[node],
+        lease_ms=min(math.ceil(lease * 1000), _TIMEOUT_MS_MAX),
+        **{what: bool(flag) for what, flag in flags.items()},
+    )
+    for what, texts in lists.items():
+        if isinstance(texts, str):
+            # It would be taken letter by letter.
+            raise TypeError(f"{what} must be a list of str, not a str")
+        encoded = [_text(what, text) for text in texts]
+        # The struct holds the array, and that its texts.
+        setattr(options, what, (c_char_p * len(encoded))(*encoded))
+        setattr(options, f"{what}_len", len(encoded))
+    if tls is not None:
+        if isinstance(tls, (str, bytes)) or len(tls) != 3:
+            raise InvalidArgument("tls must be three files: of the authority, of the certificate, of its key")
+        ca, certificate, key = (_text("tls", os.fspath(file)) for file in tls)
+        options.tls_ca_file, options.tls_cert_file, options.tls_key_file = ca, certificate, key
+    return options
+
+
+def _text(what: str, text: str) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be of str, not {type(text).__name__}")
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"{what}: {text!a} is not UTF-8") from None
+    if b"\0" in encoded:
+        # C would read the part before it.
+        raise InvalidArgument(f"{what}: {text!a} has a NUL")
+    return encoded
+
+
+def system_open(
+    name: str, flags: dict[str, bool], limits: dict[str, Optional[int]], mesh: Optional[MeshOptions] = None
+) -> SystemId:
     options = _SystemOptions(
         struct_size=ctypes.sizeof(_SystemOptions),
         **{what: bool(flag) for what, flag in flags.items()},
         **{what: _limit(what, limit) for what, limit in limits.items()},
+        mesh=None if mesh is None else ctypes.pointer(mesh),
     )
     system = SystemId()
     _system_open(_names[name], byref(options), byref(system))
@@ -1103,7 +1175,8 @@ def _tell(peer: PeerId, to: str, kind: str, data: Any, size: int, timeout: Optio
 
 def _tell_again(peer: PeerId, to: str, kind: str, data: Any, size: int, timeout: Optional[float], status: int) -> None:
     """A tell that was not sent at once: waits for room, if that is what it needs."""
-    if status == FULL and timeout != 0:
+    # Where there is a mesh, to send at once is too short for a peer of another node.
+    if status in (FULL, TIMED_OUT) and timeout != 0:
         if is_main():
             _finish(_start(peer, CALL_TELL, to, kind, data, size, timeout, None), peer, to)
             return

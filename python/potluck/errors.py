@@ -160,7 +160,7 @@ class TimedOut(PotluckError, TimeoutError):
 
 
 class OutcomeUnknown(PotluckError, TimeoutError):
-    """The deadline passed after the other peer's handler had begun: it may have happened."""
+    """The deadline passed after the other peer's handler had begun, or without an answer from its node: it may have happened."""
 
     status = 35
 
@@ -216,7 +216,7 @@ class Denied(PotluckError, PermissionError):
 
 
 class Ambiguous(PotluckError, LookupError):
-    """The name fits several peers."""
+    """Peers of several other nodes have this name; str() names them, as `name@node`."""
 
     status = 44
 

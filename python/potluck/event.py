@@ -32,6 +32,8 @@ class EventKind(enum.Enum):
     """A handler of `peer` failed on what came from `other`: `text` says how."""
     MISSED = 8
     """The reader fell behind here: it missed `size` events."""
+    PROGRESS = 9
+    """`size` bytes of resource `name` have come to `peer` from `other`, which is on another node: a large one comes piece by piece."""
 
 
 class Event(NamedTuple):
@@ -47,7 +49,7 @@ class Event(NamedTuple):
     version: int
     """Of the resource; else 0."""
     size: int
-    """Bytes of the resource or of the message's body; MISSED: how many events; else 0."""
+    """Bytes of the resource or of the message's body; MISSED: how many events; PROGRESS: how many bytes have come; else 0."""
     reason: Optional[type[PotluckError]]
     """DEAD_LETTER, HANDLER_FAILED: the class of the error; else None."""
     text: str

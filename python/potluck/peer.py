@@ -187,7 +187,7 @@ class Peer:
         _ffi.peer_tell(self._id, to, kind, body, timeout)
 
     def try_tell(self, to: str, kind: str, body: Buffer = b"") -> None:
-        """tell() without waiting: raises Full if there is no room now."""
+        """tell() without waiting: raises Full if there is no room now, TimedOut for a peer of another node, which takes time."""
         _ffi.peer_tell(self._id, to, kind, body, 0)
 
     def ask(self, to: str, kind: str, body: Buffer = b"", timeout: Optional[float] = 10.0) -> Resource:

@@ -18,6 +18,7 @@ from ._handlers import Registered
 from .errors import BY_STATUS, Forked, PotluckError
 from .event import EventReader
 from .handlers import Handlers, OnMessage, OnOffer, OnReceived, OnRequest, OnStop
+from .mesh import Mesh
 from .peer import Ended, Peer
 from .snapshot import Snapshot
 
@@ -99,7 +100,14 @@ class PeerSystem:
     it: a million peers that only share and request fit into one process. With close_on_handler_failure a peer closes when one
     of its handlers fails.
 
-    Raises InvalidName, InvalidArgument for a limit of 0, LimitReached.
+    With `mesh` it joins the systems of the same name in other processes, and every call with a peer by its name works with the
+    peers of those, too: `name` is the peer here, else the one of that name elsewhere, `name@node` the peer of one node. Peers of
+    other nodes are shown as `name@node`. Such a call raises Ambiguous if several nodes have a peer of that name, Unreachable or
+    Denied by its node, TimedOut at timeout 0, and, unless it only reads, OutcomeUnknown if its node has not answered by the
+    deadline.
+
+    Raises InvalidName, InvalidArgument for a limit of 0 or a mesh that cannot be used, Unsupported for a mesh where the library
+    has none, LimitReached.
 
     >>> with PeerSystem("kitchen", peers_max=2) as kitchen:
     ...     ada = kitchen.spawn("ada")
@@ -124,6 +132,7 @@ class PeerSystem:
         dead_letters_max: Optional[int] = None,
         lazy_threads: bool = False,
         close_on_handler_failure: bool = False,
+        mesh: Optional[Mesh] = None,
     ) -> None:
         # Until it is open there is nothing to end.
         self._is_ended = True
@@ -137,8 +146,11 @@ class PeerSystem:
             "dead_letters_max": dead_letters_max,
         }
         flags = {"lazy_threads": lazy_threads, "close_on_handler_failure": close_on_handler_failure}
+        if mesh is not None and not isinstance(mesh, Mesh):
+            raise TypeError(f"mesh must be a Mesh, not {type(mesh).__name__}")
+        joining = None if mesh is None else mesh._options()
         _end_dropped()
-        self._id = _ffi.system_open(name, flags, limits)
+        self._id = _ffi.system_open(name, flags, limits, joining)
         self._is_ended = False
         self.name = name
         with _lock:
@@ -222,18 +234,25 @@ class PeerSystem:
         return Peer(_ffi.peer_spawn(self._id, name, registered.thunks(), limits, registered.register), self)
 
     def peers(self) -> list[str]:
-        """The names of all peers, in the order of spawning. Raises Closed after the end of a shutdown."""
+        """The names of all peers, in the order of spawning; then, in a mesh, those of other nodes as `name@node`, sorted.
+
+        Raises Closed after the end of a shutdown.
+        """
         return [item.peer for item in _ffi.system_peers(self._id)]
 
     def holders(self, resource: str) -> list[Holder]:
-        """Who holds a resource of this name now, in the order of spawning. Raises InvalidName, Closed."""
+        """Who holds a resource of this name now, in the order of spawning; then, in a mesh, who holds it on other nodes, which are
+        asked: one that has not answered within a second is left out. Raises InvalidName, Closed.
+        """
         items = _ffi.system_holders(self._id, resource)
         return [Holder(item.peer, item.other, item.version, item.size) for item in items]
 
     def wait_for(self, peer: str, timeout: Optional[float] = 10.0) -> None:
-        """Waits until a peer of this name is there: at once if it is, else until it is spawned.
+        """Waits until a peer of this name is there: at once if it is, else until it is spawned. In a mesh it may be on any node:
+        `name@node` waits for the peer of that node, `@node` for the node itself.
 
-        Raises TimedOut, Closed if the system is shut down before it came, InvalidName.
+        Raises TimedOut, Closed if the system is shut down before it came, InvalidName; NoSuchPeer for a `name@node` or `@node`,
+        which can only come in a mesh.
         """
         _ffi.system_wait_for(self._id, peer, timeout)
 
@@ -274,7 +293,8 @@ class PeerSystem:
 
     def snapshot(self) -> Snapshot:
         """What each peer is doing at this moment, so that a hang can be read: its state, how much is queued, what its handler
-        and its thread wait for and since when; and how many handles are live. Raises Closed after a shutdown.
+        and its thread wait for and since when; what has gone to other nodes of a mesh and come from them; and how many handles are
+        live. Raises Closed after a shutdown.
 
         >>> with PeerSystem("kitchen") as kitchen:
         ...     ada = kitchen.spawn("ada")
@@ -327,9 +347,11 @@ class PeerSystem:
         return self.events(capacity)
 
     async def await_for(self, peer: str, timeout: Optional[float] = 10.0) -> None:
-        """wait_for() for asyncio, on the descriptor of a reader of events."""
+        """wait_for() for asyncio, on the descriptor of a reader of events; for a node, of which no event tells, on a thread."""
         from . import _asyncio
 
+        if peer.startswith("@"):
+            return await _asyncio.aside(lambda: self.wait_for(peer, timeout))
         with self.events() as events:
 
             def look() -> None:

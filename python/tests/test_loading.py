@@ -152,6 +152,7 @@ def test_the_constants_are_those_of_the_header():
     ("name", "struct"),
     [
         ("error", _ffi._Error),
+        ("mesh_options", _ffi.MeshOptions),
         ("system_options", _ffi._SystemOptions),
         ("peer_options", _ffi._PeerOptions),
         ("call", _ffi._Call),
@@ -168,7 +169,7 @@ def test_the_structs_are_those_of_the_header(name, struct):
     sizes = {"POTLUCK_NAME_SIZE": 256, "POTLUCK_ADDRESS_SIZE": 512}
     assert len(fields) == len(struct._fields_)
     for field, (python_name, python_type) in zip(fields, struct._fields_):
-        kind, stars, c_name, _, size = re.fullmatch(r"(?:const )?(?:struct )?(\w+) (\*?)(\w+)(\[(\w+)\])?", field).groups()
+        kind, stars, c_name, _, size = re.fullmatch(r"(?:const )?(?:struct )?(\w+) (\*?(?:const \*)?)(\w+)(\[(\w+)\])?", field).groups()
         assert python_name == renamed.get(c_name, c_name)
         if kind == "potluck_resource_t":
             assert python_type is ctypes.c_uint64

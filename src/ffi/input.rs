@@ -42,6 +42,28 @@ pub(super) unsafe fn text<'a>(what: &str, text: *const c_char) -> Result<&'a str
     utf8(text).ok_or_else(|| Error::InvalidArgument(format!("{what} is not UTF-8")))
 }
 
+/// A list of texts; NULL only with length 0.
+///
+/// # Safety
+///
+/// `list` is NULL or has `len` readable pointers, each as for `text`; all of it stays as it is for as long as the result is used.
+pub(super) unsafe fn texts<'a>(what: &str, list: *const *const c_char, len: usize) -> Result<Vec<&'a str>> {
+    if list.is_null() && len > 0 {
+        return Err(Error::InvalidArgument(format!("{what} is NULL and {what}_len is {len}")));
+    }
+    if len > TEXTS_MAX {
+        return Err(Error::InvalidArgument(format!("{what}_len is {len}, more than {TEXTS_MAX}")));
+    }
+    // SAFETY: the caller promises `len` readable pointers.
+    let list: &[*const c_char] = if len == 0 { &[] } else { unsafe { std::slice::from_raw_parts(list, len) } };
+    let numbered = list.iter().enumerate();
+    // SAFETY: the caller promises that each is NULL or NUL-terminated.
+    numbered.map(|(at, entry)| unsafe { text(&format!("{what}[{at}]"), *entry) }).collect()
+}
+
+/// No list of addresses or nodes is longer; a length that was never set would lead anywhere.
+const TEXTS_MAX: usize = 1 << 16;
+
 #[cold]
 fn is_null(what: &str) -> Error {
     Error::InvalidArgument(format!("{what} is NULL"))

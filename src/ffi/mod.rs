@@ -23,6 +23,8 @@ pub mod status;
 
 pub mod library;
 
+pub mod mesh;
+
 pub mod system;
 
 pub mod events;

@@ -301,10 +301,13 @@ pub unsafe extern "C" fn potluck_peer_resources(
 /// Gets what the peer `from` holds now, and in the same step puts it on the peer's own shelf. No byte is copied. If `from` has no
 /// on_request it is done on the calling thread at once, after the peer's own earlier tells to `from` are handled (to a peer
 /// without on_message a tell counts as handled when it is accepted); otherwise by its callback. Waits up to `timeout_ms` for either.
+/// From a peer of another node the bytes come over the network, within that time, which 0 is not enough for; PROGRESS events say how
+/// far a large one has come.
 /// Release `*out_resource`.
 ///
 /// OK, NO_SUCH_PEER, NO_SUCH_RESOURCE, PEER_CLOSED, REFUSED, HANDLER_FAILED, TOO_LARGE (the peer's shelf has no room), DEADLOCK,
-/// TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE: nothing has changed. LIMIT_REACHED: no thread for the callback of
+/// TIMED_OUT, INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, and in a mesh AMBIGUOUS (peers of several other nodes are called so:
+/// say which by name@node), UNREACHABLE (its node has not answered by the deadline), DENIED: nothing has changed. LIMIT_REACHED: no thread for the callback of
 /// `from` (lazy_threads), and nothing has changed; or no id, then it is on the shelf, and `potluck_peer_get` gives it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_request(
@@ -387,7 +390,8 @@ pub unsafe extern "C" fn potluck_peer_fetch(
 /// Puts a reference to what the peer holds at entry on the shelf of the peer `to`; the last writer wins. Waits up to `timeout_ms` while
 /// a callback of `to` runs, and for its on_offer.
 ///
-/// OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), else as `potluck_peer_request`.
+/// OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), OUTCOME_UNKNOWN (in a mesh: the other
+/// node has not answered by the deadline, and may have done it), else as `potluck_peer_request`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_offer(
     peer: potluck_peer_t,
@@ -406,7 +410,7 @@ pub unsafe extern "C" fn potluck_peer_offer(
 /// Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits up to
 /// `timeout_ms` for the callbacks of `with`. Release `*out_resource`.
 ///
-/// OK, NO_SUCH_RESOURCE (the text says who has nothing), else as `potluck_peer_request`.
+/// OK, NO_SUCH_RESOURCE (the text says who has nothing), OUTCOME_UNKNOWN (as of `potluck_peer_offer`), else as `potluck_peer_request`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_exchange(
     peer: potluck_peer_t,
@@ -431,7 +435,8 @@ pub unsafe extern "C" fn potluck_peer_exchange(
 ///
 /// OK, FULL (no room now, with timeout 0, or until the deadline), TOO_LARGE (for the whole mailbox), NO_SUCH_PEER, PEER_CLOSED,
 /// DEADLOCK (in a callback that waits for room at a peer that waits for this one), INVALID_NAME, INVALID_ARGUMENT, LIMIT_REACHED
-/// (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE: it was not sent.
+/// (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE, and in a mesh TIMED_OUT (0 is never enough for another node), AMBIGUOUS,
+/// UNREACHABLE, DENIED: it was not sent. OUTCOME_UNKNOWN (in a mesh: the other node has not answered by the deadline): it may be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_tell(
     peer: potluck_peer_t,

@@ -45,7 +45,7 @@ pub const POTLUCK_E_PEER_CLOSED: i32 = 32;
 pub const POTLUCK_E_CLOSED: i32 = 33;
 /// The deadline passed: it did not happen and will not.
 pub const POTLUCK_E_TIMED_OUT: i32 = 34;
-/// The deadline passed after the other peer's handler had begun: it may have happened.
+/// The deadline passed after the other peer's handler had begun, or without an answer from its node: it may have happened.
 pub const POTLUCK_E_OUTCOME_UNKNOWN: i32 = 35;
 /// The other peer's handler said no.
 pub const POTLUCK_E_REFUSED: i32 = 36;
@@ -59,11 +59,11 @@ pub const POTLUCK_E_HANDLER_FAILED: i32 = 39;
 pub const POTLUCK_E_DEADLOCK: i32 = 40;
 /// Another resource is held than the one expected.
 pub const POTLUCK_E_VERSION_CONFLICT: i32 = 41;
-/// Reserved for other processes: the peer's node cannot be reached.
+/// In a mesh: the peer's node cannot be reached.
 pub const POTLUCK_E_UNREACHABLE: i32 = 42;
-/// Reserved for other processes: the peer's node does not let this one in.
+/// In a mesh: the peer's node does not let this one in.
 pub const POTLUCK_E_DENIED: i32 = 43;
-/// Reserved for other processes: the name fits several peers.
+/// In a mesh: peers of several other nodes have this name; the text names them.
 pub const POTLUCK_E_AMBIGUOUS: i32 = 44;
 /// The sender that waited has given up; there is nobody to answer.
 pub const POTLUCK_E_CANCELED: i32 = 45;

@@ -10,6 +10,7 @@ use super::guard::{guard, guard_outcome};
 use super::handle::{Kind, Ref, Table};
 use super::input::{self, CStruct};
 use super::list::{self, LISTS, potluck_list_t};
+use super::mesh::{self, potluck_mesh_options_t};
 use super::message::MESSAGES;
 use super::output;
 use super::peer::PEERS;
@@ -57,16 +58,8 @@ pub struct potluck_system_options_t {
     pub close_on_handler_failure: u32,
     /// How long Rust's last handle waits for the end when it is dropped, -1: for ever, 0: 1000. C's ids own nothing.
     pub drop_timeout_ms: i64,
-    /// Joining other processes. This build cannot: UNSUPPORTED unless NULL.
+    /// How it joins the systems of the same name in other processes; NULL: it joins none.
     pub mesh: *const potluck_mesh_options_t,
-}
-
-/// How a system joins those of the same name in other processes. Only builds with a mesh know what is in it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct potluck_mesh_options_t {
-    /// sizeof(potluck_mesh_options_t).
-    pub struct_size: usize,
 }
 
 // SAFETY: a plain C struct of integers and pointers with `struct_size` first.
@@ -117,11 +110,12 @@ pub(super) fn find(system: potluck_system_t) -> Result<Ref<'static, Entry>> {
     SYSTEMS.get_named(system.id)
 }
 
-fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
-    let unsupported = |what: &str| Err(Error::Unsupported(format!("{what} in this build")));
-    if !options.mesh.is_null() {
-        return unsupported("mesh");
-    }
+/// The options that C has described.
+///
+/// # Safety
+///
+/// As for `mesh::mesh`.
+unsafe fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
     let made = SystemOptions::new().close_on_handler_failure(options.close_on_handler_failure != 0);
     let made = made.lazy_threads(options.lazy_threads != 0);
     let made = input::set_limits(
@@ -135,18 +129,26 @@ fn system_options(options: &potluck_system_options_t) -> Result<SystemOptions> {
             (options.dead_letters_max, SystemOptions::dead_letters_max),
         ],
     );
-    match options.drop_timeout_ms {
-        0 => Ok(made),
-        timeout_ms => Ok(made.drop_timeout(input::duration("drop_timeout_ms", timeout_ms)?)),
-    }
+    let made = match options.drop_timeout_ms {
+        0 => made,
+        timeout_ms => made.drop_timeout(input::duration("drop_timeout_ms", timeout_ms)?),
+    };
+    // SAFETY: as the caller of this function promises.
+    Ok(match unsafe { mesh::mesh(options.mesh) }? {
+        Some(mesh) => made.mesh(mesh),
+        None => made,
+    })
 }
 
-/// Opens a system: a set of peers that can reach one another. Does not block.
+/// Opens a system: a set of peers that can reach one another. Does not block; with a mesh only until it listens, and others join
+/// later, in the background: `potluck_system_wait_for` waits for them.
 ///
 /// `name` follows the rules for names of peers. `options` NULL: the defaults. `out_system` must not be NULL. End it with
 /// `potluck_system_shutdown`.
 ///
-/// OK, INVALID_NAME, INVALID_ARGUMENT, UNSUPPORTED (an option that this build does not have), LIMIT_REACHED (ids).
+/// OK, INVALID_NAME (also of a node), INVALID_ARGUMENT (also an address that is none or cannot be listened on, one beyond the loopback
+/// without a word for it, files of tls that are not there or cannot be used), UNSUPPORTED (an option that this build does not have: a
+/// mesh, or its tls), LIMIT_REACHED (ids; the threads of a mesh).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_open(
     name: *const c_char,
@@ -159,7 +161,9 @@ pub unsafe extern "C" fn potluck_system_open(
         // SAFETY: the caller promises that it is NULL or NUL-terminated for the length of this call.
         let name = unsafe { input::name("name", name) }?;
         // SAFETY: the caller promises that it is NULL or as large as its struct_size says.
-        let options = system_options(&unsafe { input::options("options", options) }?)?;
+        let options = unsafe { input::options("options", options) }?;
+        // SAFETY: the caller promises that the mesh is NULL or as its documentation says, for the length of this call.
+        let options = unsafe { system_options(&options) }?;
         let system = PeerSystem::open_with(name, options)?;
         if out_system.is_null() {
             // Nobody could ever use it or end it.
@@ -220,7 +224,8 @@ pub unsafe extern "C" fn potluck_system_shutdown(
     })
 }
 
-/// All peers, in the order of spawning. Item: peer. Does not block. Release `*out_list`.
+/// All peers, in the order of spawning; then, in a mesh, those of other nodes as `name@node`, sorted. Item: peer. Does not block.
+/// Release `*out_list`.
 ///
 /// OK, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
@@ -236,8 +241,9 @@ pub unsafe extern "C" fn potluck_system_peers(
     })
 }
 
-/// Who holds a resource now, in the order of spawning. Item: peer, from (the origin), version, size. Does not
-/// block. Release `*out_list`.
+/// Who holds a resource now, in the order of spawning; then, in a mesh, who holds it on other nodes, as `name@node`. Item: peer, from (the
+/// origin), version, size. Does not block, except that in a mesh the other nodes are asked: one that has not answered within a second
+/// is left out. Release `*out_list`.
 ///
 /// OK (also with nobody: an empty list), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
@@ -258,10 +264,11 @@ pub unsafe extern "C" fn potluck_system_holders(
 }
 
 /// Waits up to `timeout_ms` until a peer of this name is there: at once if it is, else until it is spawned. One that is closing is
-/// there no more.
+/// there no more. In a mesh it may be on any node: `name` waits for the first of that name, `name@node` for the peer of that node,
+/// `@node` for the node itself.
 ///
 /// OK, TIMED_OUT, CLOSED (the system was shut down before it came; or called in a callback whose own peer is closed meanwhile),
-/// INVALID_NAME, NO_SUCH_PEER (a name@node, which can only come in a mesh), INVALID_ARGUMENT, INVALID_HANDLE.
+/// INVALID_NAME, NO_SUCH_PEER (a name@node or @node, which can only come in a mesh), INVALID_ARGUMENT, INVALID_HANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_wait_for(
     system: potluck_system_t,
@@ -331,8 +338,11 @@ pub unsafe extern "C" fn potluck_system_dead_letters(
 /// {"system", "is_open", "peers": [{"peer", "stage": "open" or "closing", "messages" (in its mailbox), "taken" (out of it so far),
 /// "resources" (on its shelf), "requested" and "received" (how often so far, as the events say it), "doing" (one line, for
 /// people), "since_ms", "handler": null or {"name", "from", "what", "since_ms"}, "call": null or {"verb", "whom", "what", "since_ms"}}],
-/// "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its thread waits in; "from", "whom"
-/// and "what" may be null; later versions may add to it.
+/// "nodes": [...], "handles": {kind: how many ids are live, in all systems of this loaded copy}}. "call" is what its thread waits in; "from", "whom"
+/// and "what" may be null; later versions may add to it. "nodes" are the other nodes of a mesh, sorted by name, each {"node", "peers"
+/// (how many it has), "calls" (made with its peers), "served" (made by its peers here), "bytes_in" and "bytes_out" (of bodies),
+/// "retries" (attempts made again because no answer came), "failovers" (transfers from it that went on with another holder), "denied"
+/// (its calls that were turned away here), "last_error" (of the engine, one line, or "")}, all so far.
 ///
 /// OK, CLOSED (after the shutdown), INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]

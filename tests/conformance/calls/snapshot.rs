@@ -247,7 +247,7 @@ fn as_json_it_is_a_resource_that_any_parser_reads() {
         r#"{"system":"a \"kitchen\"","is_open":true,"peers":[{"peer":"a\\da","stage":"open","messages":0,"taken":1,"resources":0,"requested":0,"received":0,"#,
         r#""handler":{"name":"on_message","from":"böb\"","what":"say \"hi\"\\","since_ms":"#,
         r#""call":null},{"peer":"böb\"","#,
-        r#"}],"handles":{}}"#,
+        r#"}],"nodes":[],"handles":{}}"#,
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
