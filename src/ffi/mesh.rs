@@ -65,6 +65,10 @@ pub(super) unsafe fn mesh(options: *const potluck_mesh_options_t) -> Result<Opti
     if options.is_null() {
         return Ok(None);
     }
+    if !cfg!(feature = "mesh") {
+        // Nor is it looked at: a library without a mesh has no code for what one needs.
+        return Err(Error::Unsupported("mesh in this build".to_owned()));
+    }
     // SAFETY: as the caller of this function promises.
     let given = unsafe { input::options("mesh", options) }?;
     if given.reserved != 0 {
