@@ -23,13 +23,14 @@ impl Mesh {
         if !self.allow.is_empty() && self.tls.is_none() {
             return invalid("allow needs tls: without it nobody shows who he is".to_owned());
         }
-        if self.tls.is_none() && !self.listen_everywhere_without_tls {
-            if let Some(address) = self.listen.iter().find(|address| !is_loopback(address)) {
-                return invalid(format!(
-                    "{address:?} is not on the loopback, and without tls everybody who reaches it is let in: \
-                     listen_everywhere_without_tls says that this is meant"
-                ));
-            }
+        if self.tls.is_none()
+            && !self.listen_everywhere_without_tls
+            && let Some(address) = self.listen.iter().find(|address| !is_loopback(address))
+        {
+            return invalid(format!(
+                "{address:?} is not on the loopback, and without tls everybody who reaches it is let in: \
+                 listen_everywhere_without_tls says that this is meant"
+            ));
         }
         if self.lease.is_some_and(|lease| lease < LEASE_MIN) {
             return invalid(format!("a lease below {} ms", LEASE_MIN.as_millis()));

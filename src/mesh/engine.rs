@@ -164,7 +164,9 @@ impl Engine {
 }
 
 /// Tells once: the first answer, or at the end that there is none.
-struct Then(Mutex<Option<Box<dyn FnOnce(Option<Reply>) + Send>>>);
+struct Then(Mutex<Option<Tell>>);
+
+type Tell = Box<dyn FnOnce(Option<Reply>) + Send>;
 
 impl Then {
     fn tell(&self, reply: Option<Reply>) {

@@ -119,12 +119,12 @@ enum Progress {
 struct Ready {
     from: Arc<str>,
     to: Arc<str>,
-    what: Ask,
+    what: Asked,
     deadline: Deadline,
 }
 
 /// As it comes from the wire, but its own.
-enum Ask {
+enum Asked {
     Request(String),
     RequestNewer(String, crate::resource::Edition),
     Offer(String, crate::resource::Edition),
@@ -274,7 +274,7 @@ impl Server {
     }
 
     /// What a node may say.
-    fn check(&self, from: &str, what: &What<'_>) -> Result<Ask> {
+    fn check(&self, from: &str, what: &What<'_>) -> Result<Asked> {
         name::check_peer(from)?;
         let edition = |edition: &Edition<'_>| {
             name::check_peer(edition.origin.peer)?;
@@ -287,22 +287,22 @@ impl Server {
         Ok(match what {
             What::Request { name } => {
                 name::check_resource(name)?;
-                Ask::Request((*name).to_owned())
+                Asked::Request((*name).to_owned())
             }
             What::RequestNewer { name, than } => {
                 name::check_resource(name)?;
-                Ask::RequestNewer((*name).to_owned(), edition(than)?)
+                Asked::RequestNewer((*name).to_owned(), edition(than)?)
             }
             What::Offer { name, edition: of } => {
                 name::check_resource(name)?;
-                Ask::Offer((*name).to_owned(), edition(of)?)
+                Asked::Offer((*name).to_owned(), edition(of)?)
             }
             What::Exchange { name, edition: of } => {
                 name::check_resource(name)?;
-                Ask::Exchange((*name).to_owned(), edition(of)?)
+                Asked::Exchange((*name).to_owned(), edition(of)?)
             }
-            What::Tell { kind } => Ask::Tell((*kind).to_owned()),
-            What::Ask { kind } => Ask::Ask((*kind).to_owned()),
+            What::Tell { kind } => Asked::Tell((*kind).to_owned()),
+            What::Ask { kind } => Asked::Ask((*kind).to_owned()),
         })
     }
 
@@ -311,7 +311,7 @@ impl Server {
         let system = self.system()?;
         let target = find(&system, &ready.to)?;
         match &ready.what {
-            Ask::Tell(_) | Ask::Ask(_) => match target.mailbox.why_not(size as usize) {
+            Asked::Tell(_) | Asked::Ask(_) => match target.mailbox.why_not(size as usize) {
                 Some(NoRoom::TooLarge) => Err(Error::TooLarge {
                     what: format!("the mailbox of {:?}", target.name),
                     limit: target.mailbox.bytes_max(),
@@ -382,18 +382,18 @@ impl Server {
                 Ok(Resource::new(name, Arc::clone(edition.origin()), edition.version(), body))
             };
             let begun = match ready.what {
-                Ask::Request(name) => carry(Verb::Request, &name),
-                Ask::RequestNewer(name, than) => carry(Verb::RequestNewer(than), &name),
-                Ask::Offer(name, edition) => {
+                Asked::Request(name) => carry(Verb::Request, &name),
+                Asked::RequestNewer(name, than) => carry(Verb::RequestNewer(than), &name),
+                Asked::Offer(name, edition) => {
                     let offered = offered(&name, &edition, body)?;
                     carry(Verb::Offer(Some(offered)), &name)
                 }
-                Ask::Exchange(name, edition) => {
+                Asked::Exchange(name, edition) => {
                     let offered = offered(&name, &edition, body)?;
                     carry(Verb::Exchange(Some(offered)), &name)
                 }
-                Ask::Tell(kind) => post::tell(&guest, &ready.to, &kind, body, form),
-                Ask::Ask(kind) => post::ask(&guest, &ready.to, &kind, body, form),
+                Asked::Tell(kind) => post::tell(&guest, &ready.to, &kind, body, form),
+                Asked::Ask(kind) => post::ask(&guest, &ready.to, &kind, body, form),
             }?;
             Ok((guest, begun))
         });

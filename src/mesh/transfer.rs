@@ -142,12 +142,9 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
         match event {
             Ok(Event::Start(order)) => {
                 last += 1;
-                match Transfer::new(last, *order) {
-                    Ok(transfer) => {
-                        transfers.insert(last, transfer);
-                        step(&mut transfers, last, &mut |_| Outlook::GoesOn);
-                    }
-                    Err((order, error)) => (order.then)(Err(error)),
+                if let Some(transfer) = Transfer::new(last, *order) {
+                    transfers.insert(last, transfer);
+                    step(&mut transfers, last, &mut |_| Outlook::GoesOn);
                 }
             }
             Ok(Event::Piece { transfer, source, offset, came }) => {
@@ -207,12 +204,14 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
 }
 
 impl Transfer {
-    fn new(number: u64, mut order: Order) -> std::result::Result<Transfer, (Order, Error)> {
+    /// Without memory for it, it is over at once.
+    fn new(number: u64, mut order: Order) -> Option<Transfer> {
         let mut body = Vec::new();
         let fits = usize::try_from(order.size).is_ok_and(|size| body.try_reserve_exact(size).is_ok());
         if !fits {
             let size = order.size;
-            return Err((order, Error::LimitReached(format!("memory for a body of {size} bytes"))));
+            (order.then)(Err(Error::LimitReached(format!("memory for a body of {size} bytes"))));
+            return None;
         }
         let is_looking = order.is_shared && order.look.is_some();
         if let (true, Some(look)) = (is_looking, &mut order.look) {
@@ -235,7 +234,7 @@ impl Transfer {
             asked_digest: None,
         };
         transfer.sources_add(Some(source));
-        Ok(transfer)
+        Some(transfer)
     }
 
     fn sources_add(&mut self, source: Option<Source>) {
