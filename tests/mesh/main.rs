@@ -33,4 +33,6 @@ mod promises {
     mod timeouts;
 }
 
+mod failures;
+mod large;
 mod load;
