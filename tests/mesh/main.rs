@@ -36,3 +36,4 @@ mod promises {
 mod failures;
 mod large;
 mod load;
+mod security;
