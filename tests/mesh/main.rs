@@ -34,6 +34,8 @@ mod promises {
 }
 
 mod failures;
+mod foreign;
 mod large;
 mod load;
+mod network;
 mod security;
