@@ -223,10 +223,15 @@ fn coins_of_two_nodes_are_neither_lost_nor_doubled_while_a_third_is_killed() {
 
 /// A node in this process, and one with an ada in another, which see each other.
 fn here_and_there() -> (potluck::PeerSystem, potluck::Peer, Process) {
+    here_and_there_at(&address())
+}
+
+/// The same, at this address here.
+fn here_and_there_at(own: &str) -> (potluck::PeerSystem, potluck::Peer, Process) {
     let there = Process::open("desk", &[]);
     there.done("spawn ada");
     there.done("share ada soup 100 1");
-    let here = open("kitchen", potluck::Mesh::new().node("laptop").listen(address()).connect(&*there.address));
+    let here = open("kitchen", potluck::Mesh::new().node("laptop").listen(own).connect(&*there.address));
     let bob = here.spawn("bob").unwrap();
     see(&here, "ada@desk");
     there.done("wait_for bob@laptop 10000");
@@ -378,6 +383,26 @@ fn a_node_that_is_killed_and_comes_again_under_its_name_is_another_with_other_re
     for (number, event) in of_ada.iter().enumerate() {
         assert_eq!(matches!(event, Event::Left { .. }), number % 2 == 0, "{seen:?}");
     }
+}
+
+#[test]
+fn a_node_that_hangs_and_one_that_takes_its_name_are_never_said_to_be_ambiguous() {
+    let own = address();
+    let (here, bob, old) = here_and_there_at(&own);
+    old.stop();
+    let new = Process::start("desk", &address());
+    new.join(&[&own], "");
+    new.done("spawn ada");
+    new.done("share ada soup 100 9");
+    let wanted = crate::content::noise(9, 100);
+    until("the new one is asked", || match bob.request("ada@desk", "soup", Duration::from_millis(200)) {
+        Ok(got) => (got.bytes() == &wanted[..]).then_some(()),
+        Err(error) => {
+            assert!(!matches!(error, Error::Ambiguous { .. }), "{error:?}");
+            None
+        }
+    });
+    assert_eq!(here.peers().unwrap(), ["bob", "ada@desk"]);
 }
 
 #[test]
