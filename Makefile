@@ -89,6 +89,7 @@ lib-panics: need-rust need-c
 test: lib lib-panics need-python
 	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) POTLUCK_PANICS_LIB_DIR=$(abspath $(PANICS_DIR)) CC='$(CC)' $(CARGO) test --features capi
 	POTLUCK_TEST_LAZY=1 $(CARGO) test --features capi --test conformance
+	$(CARGO) test --features mesh-tls --test mesh
 	@$(MAKE) --no-print-directory test-python
 
 # python/tests/run.py makes the environments and says how it finds the Pythons.

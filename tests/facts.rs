@@ -73,7 +73,7 @@ fn a_missing_tool_is_a_message_that_names_it() {
     }
 }
 
-/// The files of the conformance suite, each with the path of its module.
+/// The files of a suite of tests, each with the path of its module.
 fn modules(folder: &Path, path: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder of the suite") {
@@ -92,9 +92,12 @@ fn modules(folder: &Path, path: &str) -> Vec<(String, String)> {
 fn every_test_that_the_promises_name_is_there() {
     let promises = read("docs/promises.md");
     let suite = modules(&Path::new(ROOT).join("tests/conformance"), "");
+    let mut mesh = modules(&Path::new(ROOT).join("tests/mesh"), "mesh::");
+    // What its tests share.
+    mesh.retain(|(module, _)| !["content", "foreign.py", "load", "nodes", "process", "role"].contains(&&module[6..]));
     let mut modules = modules(&Path::new(ROOT).join("src/model"), "model::");
     modules.retain(|(module, _)| module != "model::mod");
-    modules.extend(suite.iter().cloned());
+    modules.extend(suite.iter().chain(&mesh).cloned());
     let (mut tests, mut named) = (0, std::collections::BTreeSet::new());
     for (before, name) in promises.lines().filter(|line| line.starts_with("| ")).flat_map(quoted) {
         let is_in = |(module, _): &&(String, String)| module == name || module.starts_with(&format!("{name}::"));
@@ -111,11 +114,13 @@ fn every_test_that_the_promises_name_is_there() {
         }
     }
     assert!(tests > 60, "{tests}");
-    let main = read("tests/conformance/main.rs");
-    for (module, _) in &suite {
-        assert!(named.contains(module), "docs/promises.md names nothing of {module}");
-        let name = module.rsplit("::").next().expect("the last part");
-        assert!(main.contains(&format!("mod {name};")), "tests/conformance/main.rs leaves {module} out");
+    for (suite, main) in [(&suite, "tests/conformance/main.rs"), (&mesh, "tests/mesh/main.rs")] {
+        let text = read(main);
+        for (module, _) in suite {
+            assert!(named.contains(module), "docs/promises.md names nothing of {module}");
+            let name = module.rsplit("::").next().expect("the last part");
+            assert!(text.contains(&format!("mod {name};")), "{main} leaves {module} out");
+        }
     }
 }
 

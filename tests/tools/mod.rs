@@ -13,17 +13,24 @@ pub(crate) fn find(tool: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(tool)).find(|file| file.is_file())
 }
 
-/// Whether these tools are there. If not it says what is left out, which `cargo test` shows, and CI again at its end.
+/// Whether these tools are there. If not it says what is left out.
 pub(crate) fn are_there(tools: &[&str], what: &str) -> bool {
-    let Some(missing) = tools.iter().find(|tool| find(tool).is_none()) else { return true };
-    let line = format!("left out, no {missing}: {what}\n");
+    let missing = tools.iter().find(|tool| find(tool).is_none());
+    if let Some(missing) = missing {
+        leave_out(&format!("no {missing}"), what);
+    }
+    missing.is_none()
+}
+
+/// Says what is left out and why, which `cargo test` shows, and CI again at its end.
+pub(crate) fn leave_out(why: &str, what: &str) {
+    let line = format!("left out, {why}: {what}\n");
     // Not by the macros: what those print in a test that passes is not shown.
     let _ = std::io::stderr().write_all(line.as_bytes());
     if let Some(file) = env::var_os("POTLUCK_LEFT_OUT") {
         let file = OpenOptions::new().append(true).create(true).open(file);
         file.and_then(|mut file| file.write_all(line.as_bytes())).expect("POTLUCK_LEFT_OUT is a file to write to");
     }
-    false
 }
 
 /// Runs a command that must succeed, and gives what it printed.

@@ -1,0 +1,206 @@
+//! Hosts of their own, by network namespaces that a test makes and takes away again: a link that is cut, slow or lossy. Where the
+//! machine does not allow them the tests are left out, and say so.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::content::{digest, noise};
+use crate::nodes::until;
+use crate::process::{Process, name};
+use crate::support::LONG;
+use crate::tools::{are_there, leave_out, run};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Two hosts with one cable.
+struct Hosts {
+    names: [String; 2],
+}
+
+impl Hosts {
+    /// Nothing where the machine does not let us.
+    fn new(what: &str) -> Option<Hosts> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if !are_there(&["ip", "tc"], what) {
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let names = ["a", "b"].map(|end| format!("potluck{}{end}{number}", std::process::id()));
+        // From here on they are taken away again.
+        let hosts = Hosts { names };
+        let [a, b] = &hosts.names;
+        for host in [a, b] {
+            let made = Command::new("ip").args(["netns", "add", host]).output().unwrap();
+            if !made.status.success() {
+                leave_out("no right to make network namespaces", what);
+                return None;
+            }
+        }
+        let cable = format!("-n {a} link add eth0 type veth peer name eth0 netns {b}");
+        if !Command::new("ip").args(cable.split(' ')).output().unwrap().status.success() {
+            leave_out("no veth", what);
+            return None;
+        }
+        for (host, number) in [(a, 1), (b, 2)] {
+            hosts.ip(&format!("-n {host} addr add 10.77.0.{number}/24 dev eth0"));
+            hosts.ip(&format!("-n {host} link set lo up"));
+            hosts.ip(&format!("-n {host} link set eth0 up"));
+        }
+        Some(hosts)
+    }
+
+    fn ip(&self, arguments: &str) {
+        run(Command::new("ip").args(arguments.split(' ')));
+    }
+
+    /// What the traffic of both ends goes through; false where this kernel has no such thing.
+    fn shape(&self, discipline: &str) -> bool {
+        self.names.iter().all(|host| {
+            let arguments = format!("-n {host} qdisc replace dev eth0 root {discipline}");
+            Command::new("tc").args(arguments.split(' ')).output().unwrap().status.success()
+        })
+    }
+
+    fn cable(&self, state: &str) {
+        self.ip(&format!("-n {} link set eth0 {state}", self.names[0]));
+    }
+
+    /// A node on each host, with an ada and a bob, which see each other.
+    fn nodes(&self) -> [Process; 2] {
+        let process = |number: usize, node: &str| {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", &self.names[number]]).arg(std::env::current_exe().unwrap());
+            Process::start_by(command, node, &format!("10.77.0.{}:7447", number + 1))
+        };
+        let [desk, laptop] = [process(0, "desk"), process(1, "laptop")];
+        desk.join(&[], "everywhere=on");
+        laptop.join(&[&desk.address], "everywhere=on");
+        desk.done("spawn-cook ada");
+        laptop.done("spawn bob");
+        laptop.done("wait_for ada@desk 10000");
+        desk.done("wait_for bob@laptop 10000");
+        [desk, laptop]
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for host in &self.names {
+            // One that was never made cannot be taken away.
+            let _ = Command::new("ip").args(["netns", "del", host]).output();
+        }
+    }
+}
+
+#[test]
+fn a_link_that_is_cut_is_noticed_after_the_lease_on_both_sides_and_one_that_is_mended_is_used_again() {
+    let Some(hosts) = Hosts::new("a link that is cut") else { return };
+    let [desk, laptop] = hosts.nodes();
+    laptop.done("spawn eve");
+    desk.done("share ada soup 100 1");
+    desk.done("share ada dish 100 2");
+    laptop.done("share bob dish 100 3");
+    desk.done("spawn inbox");
+    laptop.done("wait_for inbox@desk 10000");
+    let asking = laptop.order("ask bob inbox@desk taste soup 20000");
+    until("it is asked", || desk.done("nodes").contains("served: 1").then_some(()));
+    hosts.cable("down");
+    let begun = Instant::now();
+    let error = laptop.call("exchange eve ada@desk dish 500").unwrap_err();
+    assert_eq!(name(&error), "NoSuchResource", "its own is looked at first: {error}");
+    let error = laptop.call("exchange bob ada@desk dish 500").unwrap_err();
+    assert_eq!(name(&error), "OutcomeUnknown", "{error}");
+    let error = laptop.call("request bob ada@desk soup 500").unwrap_err();
+    assert!(["TimedOut", "Unreachable"].contains(&name(&error)), "{error}");
+    assert_eq!(name(&asking.answer().unwrap_err()), "PeerClosed");
+    let took = begun.elapsed();
+    assert!(took < 2 * LEASE, "{took:?}");
+    until("the desk is gone", || (laptop.done("peers") == "bob eve").then_some(()));
+    until("the laptop is gone", || (desk.done("peers") == "ada inbox").then_some(()));
+    assert_eq!(name(&laptop.call("request bob ada@desk soup 500").unwrap_err()), "NoSuchPeer");
+    // Among themselves all goes on.
+    laptop.done("request eve bob dish 500");
+    hosts.cable("up");
+    laptop.done("wait_for ada@desk 10000");
+    desk.done("wait_for bob@laptop 10000");
+    laptop.done("request bob ada soup 5000");
+    let [there, here] = [desk.done("get ada dish"), laptop.done("get bob dish")];
+    println!("{there}, {here}");
+    laptop.done("exchange bob ada dish 5000");
+    assert_eq!(laptop.done("get bob dish"), there.replace("ada ", "ada@desk ").replace("bob@laptop ", "bob "));
+}
+
+#[test]
+fn a_link_that_is_cut_for_less_than_the_lease_is_only_slow() {
+    let Some(hosts) = Hosts::new("a link that is cut for a moment") else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done("share ada soup 100 1");
+    hosts.cable("down");
+    let request = laptop.order("request bob ada@desk soup 10000");
+    let tell = laptop.order("tell bob ada@desk note soup 10000");
+    std::thread::park_timeout(Duration::from_millis(500));
+    assert!(request.is_waiting() && tell.is_waiting());
+    hosts.cable("up");
+    request.answer().unwrap();
+    tell.answer().unwrap();
+}
+
+#[test]
+fn over_a_slow_link_calls_end_by_their_deadlines_and_large_ones_arrive_in_time() {
+    let Some(hosts) = Hosts::new("a slow link") else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done("share ada small 100 1");
+    desk.done("share ada large 6000000 2");
+    if hosts.shape("netem delay 50ms rate 20mbit") {
+        let begun = Instant::now();
+        laptop.done("request bob ada small 5000");
+        assert!(begun.elapsed() > Duration::from_millis(100), "{:?}", begun.elapsed());
+    } else if !hosts.shape("tbf rate 20mbit burst 32kb latency 200ms") {
+        return leave_out("neither netem nor tbf", "a slow link");
+    }
+    // It takes more than 2 s.
+    let begun = Instant::now();
+    let error = laptop.call("request bob ada large 500").unwrap_err();
+    assert_eq!(name(&error), "TimedOut", "{error}");
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    let large = laptop.order("request bob ada large 20000");
+    let mut longest = Duration::ZERO;
+    let mut count = 0;
+    laptop.done("spawn eve");
+    while large.is_waiting() {
+        let begun = Instant::now();
+        laptop.done("request eve ada small 10000");
+        longest = longest.max(begun.elapsed());
+        count += 1;
+    }
+    println!("{count} small ones beside, the longest {longest:?}");
+    let got = large.answer_within(3 * LONG).unwrap();
+    assert!(got.ends_with(&digest(&noise(2, 6_000_000))), "{got}");
+    assert!(count > 0 && longest < Duration::from_secs(3), "{longest:?}");
+    // A link that is full is no link that is cut.
+    assert_eq!(laptop.done("peers"), "bob eve ada@desk");
+}
+
+#[test]
+fn over_a_lossy_link_everything_arrives_once() {
+    let Some(hosts) = Hosts::new("a lossy link") else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done("share ada large 3000000 2");
+    if !hosts.shape("netem loss 3%") {
+        return leave_out("no netem", "a lossy link");
+    }
+    desk.done("spawn inbox");
+    laptop.done("wait_for inbox@desk 20000");
+    for number in 0..50 {
+        laptop.done(&format!("tell bob inbox@desk {number} soup 20000"));
+    }
+    for number in 0..50 {
+        let said = desk.done("receive inbox 1000");
+        assert_eq!(said.split(' ').nth(1), Some(&*number.to_string()));
+    }
+    let got = laptop.order("request bob ada large 20000").answer_within(3 * LONG).unwrap();
+    assert!(got.ends_with(&digest(&noise(2, 3_000_000))), "{got}");
+    laptop.done("ask bob ada@desk taste soup 20000");
+    assert_eq!(name(&desk.call("receive inbox 0").unwrap_err()), "TimedOut", "nothing came twice");
+}
