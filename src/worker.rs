@@ -232,6 +232,10 @@ impl Worker {
             vote.map_err(|error| self.refused(from, error, after))?;
             let held = self.core.shelf.lock().get(Key::new(name)).cloned();
             seen.theirs = Some(held.ok_or_else(|| self.core.no_such_resource(name))?);
+            if !operation.wait.is_open() {
+                // It was given up meanwhile: nobody else need be asked.
+                return Err(Error::TimedOut);
+            }
         }
         let offered = match &operation.verb {
             Verb::Offer(Some(resource)) | Verb::Exchange(Some(resource)) => resource.clone(),

@@ -24,7 +24,7 @@ use super::kept::at_most;
 use super::keys::NodeId;
 use super::node::Node;
 use super::presence::{Address, Counters};
-use super::transfer::{self, Event as Transfers, Order, Source};
+use super::transfer::{self, Event as Transfers, Order, Source, release};
 use super::wire::{self, Answer, BODY_BYTES_MAX, Body, Given, Query, What};
 use crate::call::{self, After, block, moves_on, take_in, wait_out};
 use crate::calling::Call;
@@ -385,6 +385,13 @@ impl Outgoing {
     /// A resource was given.
     fn arrive(self: &Arc<Outgoing>, given: &Given<'_>, body: &zenoh::bytes::ZBytes) {
         let Some((to, _)) = self.target() else { return };
+        let (limit, size) = (self.caller.system.limits.resource_bytes_max, given.body.size(body.len()));
+        if size > limit {
+            if let Body::Kept { ticket, .. } = given.body {
+                release(&self.node, &to.node, ticket);
+            }
+            return self.finish(Err(Error::TooLarge { what: "a resource".to_owned(), limit, size }));
+        }
         match given.body {
             Body::Here => {
                 let body = Bytes::from(body.to_bytes().into_owned());
@@ -485,8 +492,7 @@ impl Outgoing {
                 if Arc::ptr_eq(given.origin(), edition.origin()) && given.version() == edition.version() {
                     node.tell_transfers(Transfers::Source { transfer: looked.transfer, source });
                 } else {
-                    let query = Query::Release { ticket };
-                    node.query(&source.node, &query, Bytes::new(), Rank::Bulk, GRACE, drop);
+                    release(&node, &source.node, ticket);
                 }
             }
         });

@@ -3,7 +3,7 @@
 //! Its callbacks run on the threads that read from the links, or inside of a call here: what they run neither waits nor runs users' code, no lock is
 //! held around any call here, and a panic ends before it reaches the engine, which would go deaf by it.
 
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::{TcpListener, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -92,11 +92,15 @@ impl Engine {
     pub(super) fn open(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Engine> {
         let config = config(options, keys, me)?;
         for address in &options.listen {
-            try_to_listen(address)?;
+            try_to_listen(address, options.tls.is_some())?;
         }
-        let listens = options.listen.join(", ");
         let session = zenoh::open(config).wait().map_err(|error| {
-            Error::InvalidArgument(format!("cannot join with listen [{listens}]: {}", text(&*error)))
+            let listens = options.listen.join(", ");
+            let tls = options
+                .tls
+                .as_ref()
+                .map_or(String::new(), |tls| format!(" and tls by {:?}, {:?}, {:?}", tls.ca, tls.certificate, tls.key));
+            Error::InvalidArgument(format!("cannot join with listen [{listens}]{tls}: {}", text(&*error)))
         })?;
         Ok(Engine { session })
     }
@@ -159,7 +163,7 @@ impl Engine {
 
     /// Ends the session; waits for it.
     pub(super) fn close(&self) {
-        let _ = self.session.close().wait();
+        let _ = caught(|| self.session.close().wait());
     }
 }
 
@@ -191,7 +195,8 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
             Error::InvalidArgument(format!("the engine does not take {key} {value}: {}", text(&*error)))
         })
     };
-    let protocol = if options.tls.is_some() { "tls" } else { "tcp" };
+    // QUIC has TLS in it. The engine's TLS over TCP reads and writes one stream from two threads, without a lock.
+    let protocol = if options.tls.is_some() { "quic" } else { "tcp" };
     let endpoints = |addresses: &[String]| list(addresses.iter().map(|address| format!("{protocol}/{address}")));
     let lease = options.lease.unwrap_or(LEASE);
     let near = ["127.0.0.1:0".to_owned()];
@@ -274,9 +279,12 @@ fn list(texts: impl Iterator<Item = String>) -> String {
 }
 
 /// Says clearly, and before the engine does, why an address cannot be listened on.
-fn try_to_listen(address: &str) -> Result<()> {
-    let bound = address.to_socket_addrs().and_then(|addresses| TcpListener::bind(&*addresses.collect::<Vec<_>>()));
-    bound.map(drop).map_err(|error| Error::InvalidArgument(format!("cannot listen on {address:?}: {error}")))
+fn try_to_listen(address: &str, is_quic: bool) -> Result<()> {
+    let bound = address.to_socket_addrs().and_then(|addresses| {
+        let addresses: Vec<_> = addresses.collect();
+        if is_quic { UdpSocket::bind(&*addresses).map(drop) } else { TcpListener::bind(&*addresses).map(drop) }
+    });
+    bound.map_err(|error| Error::InvalidArgument(format!("cannot listen on {address:?}: {error}")))
 }
 
 fn failed(error: zenoh::Error) -> Error {

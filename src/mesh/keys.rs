@@ -8,23 +8,33 @@
 //! | `c/<node>/<instance>/<from>/<instance>` | queries of one node to another: calls, and the pieces of large bodies |
 //! | `r/<node>/<peer>/<resource>` | for everybody else who speaks to the engine: a get is a request |
 //!
-//! An instance is 16 hexadecimal digits, drawn anew by each system that joins: a node that comes again under its old name is another one.
+//! An instance is 32 hexadecimal digits: the time at which a system joined, in nanoseconds since 1970, and as many random bits. So a node that comes again
+//! under its old name is another one, and the newer of the two.
 //! The node that a query comes from is a part of its key, so that the engine's access control binds it to a certificate.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::sync::Arc;
+use crate::sync::{Arc, random_seed};
 
 /// One system in a mesh.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NodeId {
     pub(super) name: Arc<str>,
-    pub(super) instance: u64,
+    pub(super) instance: u128,
+}
+
+impl NodeId {
+    /// A new instance of a node of this name.
+    pub(super) fn new(name: &str) -> NodeId {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        NodeId { name: name.into(), instance: since_1970.as_nanos() << 64 | u128::from(random_seed()) }
+    }
 }
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{:016x}", self.name, self.instance)
+        write!(f, "{}/{:032x}", self.name, self.instance)
     }
 }
 
@@ -125,7 +135,7 @@ pub(super) struct Rules {
 
 fn node<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<NodeId> {
     let (name, instance) = (parts.next()?, parts.next()?);
-    let instance = (instance.len() == 16).then(|| u64::from_str_radix(instance, 16).ok()).flatten()?;
+    let instance = (instance.len() == 32).then(|| u128::from_str_radix(instance, 16).ok()).flatten()?;
     (!name.is_empty()).then(|| NodeId { name: name.into(), instance })
 }
 
@@ -136,7 +146,8 @@ mod tests {
     #[test]
     fn keys_say_what_they_were_made_of() {
         let keys = Keys::new("kitchen");
-        let (me, other) = (NodeId { name: "a b".into(), instance: 7 }, NodeId { name: "ö".into(), instance: u64::MAX });
+        let (me, other) =
+            (NodeId { name: "a b".into(), instance: 7 }, NodeId { name: "ö".into(), instance: u128::MAX });
         assert!(matches!(keys.token(&keys.node_token(&me)), Some(Token::Node(node)) if node == me));
         assert!(matches!(keys.token(&keys.peer_token(&me, "ada")), Some(Token::Peer(node, "ada")) if node == me));
         assert!(keys.sender(&keys.query(&me, &other)).is_some_and(|node| node == other));
@@ -146,10 +157,16 @@ mod tests {
     #[test]
     fn what_is_no_key_of_this_system_says_nothing() {
         let keys = Keys::new("kitchen");
-        for key in ["potluck/kitchens/n/a/0000000000000007", "potluck/kitchen/n/a/7", "potluck/kitchen/n/a", "x", ""] {
+        for key in [
+            "potluck/kitchens/n/a/00000000000000000000000000000007",
+            "potluck/kitchen/n/a/7",
+            "potluck/kitchen/n/a",
+            "x",
+            "",
+        ] {
             assert!(keys.token(key).is_none(), "{key}");
         }
-        assert!(keys.token("potluck/kitchen/p/a/0000000000000007/ada/more").is_none());
-        assert!(keys.sender("potluck/kitchen/c/a/0000000000000007/b").is_none());
+        assert!(keys.token("potluck/kitchen/p/a/00000000000000000000000000000007/ada/more").is_none());
+        assert!(keys.sender("potluck/kitchen/c/a/00000000000000000000000000000007/b").is_none());
     }
 }

@@ -44,11 +44,13 @@ use crate::fork;
 use crate::holder::Holder;
 use crate::name;
 use crate::signals;
-use crate::sync::{Arc, AtomicUsize, Instant, JoinHandle, Mutex, Ordering, ThreadBuilder, current_id, random_seed};
+use crate::sync::{Arc, AtomicUsize, Instant, JoinHandle, Mutex, Ordering, ThreadBuilder, current_id};
 use crate::unwind::drop_user_data;
 
 /// How often what nobody asks for any more is looked for.
 const CLEAN_UP: Duration = Duration::from_secs(1);
+/// How long a node that leaves waits for its last answers to arrive, at most.
+const SEEN_OFF: Duration = Duration::from_millis(500);
 /// So many queries may wait for the two threads that answer; more are told to come again.
 const QUERIES_MAX: usize = 4096;
 
@@ -111,13 +113,7 @@ pub(super) fn join(system: &Arc<SystemCore>, options: &Mesh) -> Result<()> {
         Some(name) => name.clone(),
         None => default_name(),
     };
-    let instance = loop {
-        match random_seed() {
-            0 => {}
-            instance => break instance,
-        }
-    };
-    let me = NodeId { name: name.into(), instance };
+    let me = NodeId::new(&name);
     let (options, of) = (options.clone(), Arc::downgrade(system));
     let (opened, open) = mpsc::channel();
     let realm = Arc::clone(&system.name);
@@ -261,6 +257,7 @@ fn keep_on(node: &Arc<Node>, keeps: &Receiver<Keep>, token: LivelinessToken) {
         }
     }
     drop(tokens);
+    node.see_off();
     drop(token);
     // What is still to be made again will not be.
     drop_user_data(later);
@@ -295,6 +292,28 @@ impl Node {
             })?;
         }
         engine.declare_token(self.keys.node_token(&self.me))
+    }
+
+    /// What was answered last arrives before the node is gone: a query to each node, which goes the same way behind it, has come back.
+    fn see_off(&self) {
+        let deadline = Instant::now() + SEEN_OFF;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let (done, flushed) = mpsc::channel();
+        self.job(Job::Flush(done));
+        let _ = flushed.recv_timeout(left());
+        let (back, came) = mpsc::channel();
+        let nodes = self.presence.nodes();
+        for (other, _) in &nodes {
+            let back = back.clone();
+            // No call has this number.
+            self.query(other, &Query::Wait { id: 0 }, Bytes::new(), Rank::Small, SEEN_OFF, move |_| {
+                // Nobody waits any more, if it is late.
+                let _ = back.send(());
+            });
+        }
+        for _ in nodes {
+            let _ = came.recv_timeout(left());
+        }
     }
 
     /// A query has come: to the thread that it is for, or back if there are too many.
@@ -340,22 +359,22 @@ impl Node {
     fn take_token(self: &Arc<Node>, key: &str, is_there: bool) {
         let Some(system) = self.system.upgrade() else { return };
         let mut heard = Heard::new();
-        match (self.keys.token(key), is_there) {
+        let token = self.keys.token(key);
+        if let (Some(Token::Node(node) | Token::Peer(node, _)), true) = (&token, is_there) {
+            for older in self.presence.older(node) {
+                self.lose(&system, &older, &mut heard);
+            }
+        }
+        match (token, is_there) {
             (None, _) => {}
             (Some(Token::Node(node) | Token::Peer(node, _)), _) if node.instance == self.me.instance => {}
+            (Some(Token::Node(node) | Token::Peer(node, _)), true) if self.presence.is_superseded(&node) => {}
             (Some(Token::Node(node)), true) => {
                 if self.presence.node_came(&node) {
                     system.arrivals.come(&format!("@{}", node.name));
                 }
             }
-            (Some(Token::Node(node)), false) => {
-                let mut feed = system.feed.lock();
-                for peer in self.presence.node_left(&node) {
-                    feed.emit(&mut heard, || Event::Left { peer });
-                }
-                drop(feed);
-                self.node_left(&node);
-            }
+            (Some(Token::Node(node)), false) => self.lose(&system, &node, &mut heard),
             (Some(Token::Peer(node, peer)), true) => {
                 let mut feed = system.feed.lock();
                 let came = self.presence.peer_came(&node, peer);
@@ -378,8 +397,13 @@ impl Node {
         feed::wake(heard);
     }
 
-    /// A node is gone: so is all that it was to do, or that is to be done for it.
-    fn node_left(&self, node: &NodeId) {
+    /// A node is gone with all its peers: so is all that it was to do, or that is to be done for it.
+    fn lose(&self, system: &SystemCore, node: &NodeId, heard: &mut Heard) {
+        let mut feed = system.feed.lock();
+        for peer in self.presence.node_left(node) {
+            feed.emit(heard, || Event::Left { peer });
+        }
+        drop(feed);
         let waiting: Vec<Arc<Outgoing>> = self.calls.lock().under_way.values().cloned().collect();
         waiting.iter().for_each(|call| call.node_left(node));
         self.tell_transfers(Transfers::NodeLeft(node.clone()));

@@ -125,7 +125,7 @@ impl Origins {
 mod tests {
     use super::*;
 
-    fn node(name: &str, instance: u64) -> Origins {
+    fn node(name: &str, instance: u128) -> Origins {
         Origins::new(NodeId { name: name.into(), instance })
     }
 

@@ -1,7 +1,8 @@
 //! Who is there: the nodes of the mesh and their peers, as the engine's tokens say it.
 //!
 //! Two kinds of token come and go, in no order between them: one of each node, one of each peer. A node is there as long as any token of it is. When
-//! the node's own goes, all of it is gone: so a node that dies or cannot be reached takes its peers with it at once.
+//! the node's own goes, all of it is gone: so a node that dies or cannot be reached takes its peers with it at once. So does one that comes again
+//! under its old name: of two of a name the newer is there.
 //!
 //! Changes are made under the feed's lock and then this one, which is a leaf, so that readers see peers come and go in one order.
 
@@ -73,6 +74,17 @@ impl Presence {
         let known = nodes.entry(node.clone()).or_default();
         known.counters = counters;
         !std::mem::replace(&mut known.is_announced, true)
+    }
+
+    /// Of those that are there, the older ones of its name: a node that has come again may do so before it is known that it was gone.
+    pub(super) fn older(&self, node: &NodeId) -> Vec<NodeId> {
+        let nodes = self.nodes.lock();
+        nodes.keys().filter(|known| known.name == node.name && known.instance < node.instance).cloned().collect()
+    }
+
+    /// Whether a newer one of its name is there.
+    pub(super) fn is_superseded(&self, node: &NodeId) -> bool {
+        self.nodes.lock().keys().any(|known| known.name == node.name && known.instance > node.instance)
     }
 
     /// It is gone with all its peers, whose names here are given.
@@ -180,7 +192,7 @@ impl Presence {
 mod tests {
     use super::*;
 
-    fn node(name: &str, instance: u64) -> NodeId {
+    fn node(name: &str, instance: u128) -> NodeId {
         NodeId { name: name.into(), instance }
     }
 

@@ -13,7 +13,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub(super) enum Job {
     NodeLeft(NodeId),
     /// What may have a destructor of a user's.
     Drop(Box<dyn Any + Send>),
+    /// Says that all before this has been done.
+    Flush(Sender<()>),
     Stop,
 }
 
@@ -192,6 +194,10 @@ impl Server {
             Job::Came(id, body) => self.came(id, body),
             Job::NodeLeft(node) => self.node_left(&node),
             Job::Drop(data) => drop_user_data(data),
+            Job::Flush(done) => {
+                // Whoever waits for it may have waited long enough.
+                let _ = done.send(());
+            }
             Job::Stop => {}
         }
     }

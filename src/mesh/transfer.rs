@@ -164,7 +164,7 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
                     Outlook::GoesOn
                 });
                 if let Some(unused) = source {
-                    release(node, &unused);
+                    release(node, &unused.node, unused.ticket);
                 }
             }
             Ok(Event::Looked { transfer }) => step(&mut transfers, transfer, &mut |transfer| {
@@ -422,14 +422,14 @@ impl Transfer {
     }
 
     fn end(self, node: &Arc<Node>, result: Result<()>) {
-        self.sources.iter().for_each(|source| release(node, &source.of));
+        self.sources.iter().for_each(|source| release(node, &source.of.node, source.of.ticket));
         let body = Bytes::from(self.body);
         // What comes now ends a call, which must not end the thread.
         let _ = caught(|| (self.order.then)(result.map(|()| body)));
     }
 }
 
-fn release(node: &Arc<Node>, source: &Source) {
-    let query = Query::Release { ticket: source.ticket };
-    node.query(&source.node, &query, Bytes::new(), Rank::Bulk, PIECE_TIMEOUT, drop);
+/// Tells a node that nobody wants more of what it keeps.
+pub(super) fn release(node: &Node, of: &NodeId, ticket: u64) {
+    node.query(of, &Query::Release { ticket }, Bytes::new(), Rank::Bulk, PIECE_TIMEOUT, drop);
 }

@@ -78,7 +78,7 @@ pub(super) struct Origin<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct OriginId {
-    pub(super) instance: u64,
+    pub(super) instance: u128,
     pub(super) number: u64,
 }
 
@@ -89,6 +89,16 @@ pub(super) enum Body {
     Here,
     /// Whoever sent this keeps it under that number.
     Kept { ticket: u64, size: u64 },
+}
+
+impl Body {
+    /// How large it is, if so much came along.
+    pub(super) fn size(self, along: usize) -> u64 {
+        match self {
+            Body::Here => along as u64,
+            Body::Kept { size, .. } => size,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -281,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_query_comes_as_it_went() {
-        let id = OriginId { instance: u64::MAX, number: 3 };
+        let id = OriginId { instance: u128::MAX, number: 3 };
         let edition = Edition { origin: Origin { peer: "ada", node: "laptop", id }, version: 9 };
         let body = Body::Kept { ticket: 4, size: 1 << 40 };
         let what = What::Exchange { name: "soup", edition };

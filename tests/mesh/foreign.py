@@ -31,7 +31,7 @@ def show(word: str, answer: tuple[bytes, dict] | None, digest: bool = False) -> 
 def present(session: zenoh.Session) -> set[str]:
     keys = [str(reply.ok.key_expr) for reply in session.liveliness().get("potluck/kitchen/p/**") if reply.ok is not None]
     parts = [key.split("/") for key in keys]
-    return {f"{part[5]}@{part[3]}" for part in parts if len(part) == 6 and len(part[4]) == 16}
+    return {f"{part[5]}@{part[3]}" for part in parts if len(part) == 6 and len(part[4]) == 32}
 
 
 def main() -> None:

@@ -249,7 +249,7 @@ fn session(guarded: &Guarded, certificate: Option<&str>) -> zenoh::Session {
         let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
         format!("enable_mtls: true, connect_certificate: {cert:?}, connect_private_key: {key:?},")
     });
-    let (contact, ca) = (format!("tls/{}", guarded.contact), file("ca.pem"));
+    let (contact, ca) = (format!("quic/{}", guarded.contact), file("ca.pem"));
     let config = format!(
         "{{ mode: 'peer', connect: {{ endpoints: [{contact:?}] }}, listen: {{ endpoints: [] }},
             scouting: {{ multicast: {{ enabled: false }} }},
