@@ -84,7 +84,7 @@ demo: lib need-python
 PANICS_DIR := $(TARGET)/panics
 lib-panics: need-rust need-c
 	$(CARGO) rustc --lib --crate-type cdylib --features test-panics,c-library
-	@mkdir -p $(PANICS_DIR) && mv -f $(TARGET)/debug/libpotluck.so $(PANICS_DIR)/ && ln -sf libpotluck.so $(PANICS_DIR)/libpotluck.so.1
+	@rm -rf $(PANICS_DIR) && mkdir -p $(PANICS_DIR) && mv $(TARGET)/debug/libpotluck.so $(PANICS_DIR)/ && ln -sf libpotluck.so $(PANICS_DIR)/libpotluck.so.1
 
 test: lib lib-panics need-python
 	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) POTLUCK_PANICS_LIB_DIR=$(abspath $(PANICS_DIR)) CC='$(CC)' $(CARGO) test --features capi
@@ -102,7 +102,7 @@ test-python: lib need-python
 MESH_DIR := $(TARGET)/mesh
 lib-mesh: need-rust need-c
 	$(CARGO) rustc --lib --crate-type cdylib --features c-library,mesh-tls
-	@mkdir -p $(MESH_DIR) && mv -f $(TARGET)/debug/libpotluck.so $(MESH_DIR)/ && ln -sf libpotluck.so $(MESH_DIR)/libpotluck.so.1
+	@rm -rf $(MESH_DIR) && mkdir -p $(MESH_DIR) && mv $(TARGET)/debug/libpotluck.so $(MESH_DIR)/ && ln -sf libpotluck.so $(MESH_DIR)/libpotluck.so.1
 
 test-mesh: lib-mesh need-python
 	$(CARGO) build --features capi,mesh-tls --example mesh_node

