@@ -89,7 +89,6 @@ lib-panics: need-rust need-c
 test: lib lib-panics need-python
 	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) POTLUCK_PANICS_LIB_DIR=$(abspath $(PANICS_DIR)) CC='$(CC)' $(CARGO) test --features capi
 	POTLUCK_TEST_LAZY=1 $(CARGO) test --features capi --test conformance
-	$(CARGO) test --features mesh-tls --test mesh
 	@$(MAKE) --no-print-directory test-python
 
 # python/tests/run.py makes the environments and says how it finds the Pythons.
@@ -107,7 +106,7 @@ lib-mesh: need-rust need-c
 test-mesh: lib-mesh need-python
 	$(CARGO) build --features capi,mesh-tls --example mesh_node
 	POTLUCK_MESH_LIB_DIR=$(abspath $(MESH_DIR)) CC='$(CC)' PYTHON='$(PYTHON)' \
-		$(CARGO) test --features capi,mesh-tls --test mesh_examples --test header
+		$(CARGO) test --features capi,mesh-tls --test mesh --test mesh_examples --test header --lib
 
 SOAK_MINUTES ?= 10
 soak: need-rust
@@ -166,10 +165,11 @@ lint: need-rust
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --features capi -- -D warnings
 	$(CARGO) clippy --lib --features test-panics,c-library -- -D warnings
+	$(CARGO) clippy --all-targets --features capi,mesh-tls -- -D warnings
 	RUSTFLAGS='--cfg shuttle' $(CARGO) clippy --profile test --lib --target-dir target/model/shuttle -- -D warnings
 	RUSTFLAGS='--cfg loom' $(CARGO) clippy --profile test --lib --target-dir target/model/loom -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --features capi
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --features capi,mesh-tls
 
 check:
 	@sh .ci/check
