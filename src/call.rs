@@ -642,6 +642,15 @@ pub(crate) fn conclude(
             after.place_later(Arc::clone(operation));
             return;
         }
+        if let Some(elsewhere) = operation.caller.system.elsewhere()
+            && operation.wait.is_open()
+        {
+            // It waits for nobody here any more.
+            route.target = Arc::clone(&operation.caller);
+            drop(route);
+            operation.wait.unlink();
+            return elsewhere.fetch_on(operation, error.clone());
+        }
     }
     let cause = match result {
         Err(Error::PeerClosed { .. }) => Cause::PeerClosed,

@@ -4,7 +4,7 @@
 //! calls on it are left out.
 
 use crate::calling::Call;
-use crate::core::{Begun, Form, PeerCore};
+use crate::core::{Begun, Form, Operation, PeerCore};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
@@ -17,6 +17,9 @@ pub(crate) trait Elsewhere: Send + Sync {
 
     /// Gets a resource from any peer elsewhere that holds it; `here` is the error if there is none.
     fn fetch(&self, caller: &Arc<PeerCore>, name: &str, form: Form, here: Error) -> Result<Begun>;
+
+    /// Goes on with a fetch that nobody here could end; it ends with `here` if nobody elsewhere holds the resource.
+    fn fetch_on(&self, fetch: &Arc<Operation>, here: Error);
 
     /// Who holds a resource elsewhere, sorted. Asks, and waits for the answers for a bounded time.
     fn holders(&self, name: &str) -> Result<Vec<Holder>>;

@@ -28,7 +28,7 @@ use super::transfer::{self, Event as Transfers, Order, Source, release};
 use super::wire::{self, Answer, BODY_BYTES_MAX, Body, Given, Query, What};
 use crate::call::{self, After, block, moves_on, take_in, wait_out};
 use crate::calling::Call;
-use crate::core::{Begun, Form, PeerCore, Underway};
+use crate::core::{Begun, Form, Operation, PeerCore, Underway};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -58,6 +58,8 @@ const LATE_MAX: u32 = 60;
 pub(super) struct Outgoing {
     node: Arc<Node>,
     wait: Wait<Option<Resource>>,
+    /// The fetch that began here, and whose end this is, too.
+    of: Option<Arc<Operation>>,
     caller: Arc<PeerCore>,
     verb: Verb,
     /// The resource, or the kind of message.
@@ -98,6 +100,23 @@ struct State {
     /// What a message or an offer sends, if it is large.
     ticket: Option<u64>,
     body: Bytes,
+}
+
+impl State {
+    fn new(to: Option<Address>, last: Error, body: Bytes) -> State {
+        State {
+            to,
+            others: Vec::new(),
+            unheard: 0,
+            last,
+            number: 0,
+            tries: 0,
+            is_sent: false,
+            is_answered: false,
+            ticket: None,
+            body,
+        }
+    }
 }
 
 /// A peer of this node was named with the node.
@@ -151,17 +170,36 @@ impl Outgoing {
         if nodes.is_empty() {
             return Err(here);
         }
-        Outgoing::set_out(node, caller, None, Verb::Fetch, name, Bytes::new(), form, here, |call| {
-            call.state.lock().unheard = nodes.len();
-            for (other, counters) in nodes {
-                let answered = Arc::clone(call);
-                let most = at_most(call.deadline, POLL);
-                ask_holders(node, &other, counters, &call.what, most, move |held| {
-                    let addresses = held.into_iter().map(|held| held.address).collect();
-                    answered.hear(addresses);
-                });
-            }
-        })
+        Outgoing::set_out(node, caller, None, Verb::Fetch, name, Bytes::new(), form, here, |call| call.ask_all(nodes))
+    }
+
+    /// Goes on with a fetch that began here. It ends with that, and takes nothing in if that has ended by itself.
+    pub(super) fn fetch_on(node: &Arc<Node>, fetch: &Arc<Operation>, here: Error) {
+        let nodes = node.presence.nodes();
+        let call = Arc::new(Outgoing {
+            node: Arc::clone(node),
+            wait: Wait::of_started(),
+            of: Some(Arc::clone(fetch)),
+            caller: Arc::clone(&fetch.caller),
+            verb: Verb::Fetch,
+            what: Arc::clone(&fetch.name),
+            deadline: Deadline::Never,
+            state: Mutex::new(State::new(None, here, Bytes::new())),
+        });
+        call.enlist();
+        if nodes.is_empty() { call.next() } else { call.ask_all(nodes) }
+    }
+
+    /// Asks all nodes who holds what is fetched.
+    fn ask_all(self: &Arc<Outgoing>, nodes: Vec<(NodeId, Arc<Counters>)>) {
+        self.state.lock().unheard = nodes.len();
+        for (other, counters) in nodes {
+            let call = Arc::clone(self);
+            let most = at_most(self.deadline, POLL);
+            ask_holders(&self.node, &other, counters, &self.what, most, move |held| {
+                call.hear(held.into_iter().map(|held| held.address).collect());
+            });
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the two ways to make a call, in one place")]
@@ -183,30 +221,37 @@ impl Outgoing {
             Form::Blocking(deadline) => Form::Blocking(deadline.begin()),
             Form::Started(deadline) => Form::Started(deadline.begin()),
         };
-        let state = State {
-            to,
-            others: Vec::new(),
-            unheard: 0,
-            last,
-            number: 0,
-            tries: 0,
-            is_sent: false,
-            is_answered: false,
-            ticket: None,
-            body,
-        };
         let call = Arc::new(Outgoing {
             node: Arc::clone(node),
             wait: form.wait(&caller.system)?,
+            of: None,
             caller: Arc::clone(caller),
             verb,
             what: what.into(),
             deadline: form.deadline(),
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(to, last, body)),
         });
         call.enlist();
         begin(&call);
         wait_out(caller, call, form, &mut After::new())
+    }
+
+    /// Nobody has ended it.
+    fn is_wanted(&self) -> bool {
+        self.wait.is_open() && self.of.as_ref().is_none_or(|fetch| fetch.wait.is_open())
+    }
+
+    /// Takes the sole right to end it.
+    fn claim(&self, cause: Cause) -> bool {
+        self.of.as_ref().is_none_or(|fetch| fetch.wait.claim(cause).is_some()) && self.wait.claim(cause).is_some()
+    }
+
+    /// By the one who claimed.
+    fn tell(&self, result: Result<Option<Resource>>) {
+        if let Some(fetch) = &self.of {
+            fetch.wait.finish(result.clone());
+        }
+        self.wait.finish(result);
     }
 
     /// Gives it a number that it has not had.
@@ -221,8 +266,8 @@ impl Outgoing {
 
     /// Sends it, or sends it again.
     fn send(self: &Arc<Outgoing>) {
-        if !self.wait.is_open() {
-            return;
+        if !self.is_wanted() {
+            return self.abandon();
         }
         let Some((to, number)) = self.target() else { return };
         let oldest = self.node.calls.lock().oldest();
@@ -282,8 +327,8 @@ impl Outgoing {
 
     /// An answer has come, or none.
     fn take(self: &Arc<Outgoing>, reply: Option<Reply>) {
-        if !self.wait.is_open() {
-            return;
+        if !self.is_wanted() {
+            return self.abandon();
         }
         let answer = reply.as_ref().map(|reply| (wire::decode(&reply.header), &reply.body));
         if answer.is_some() {
@@ -422,7 +467,7 @@ impl Outgoing {
             source,
             is_shared: matches!(self.verb, Verb::Fetch) && size >= transfer::SHARED_BYTES,
             look: is_read.then(|| Box::new(look) as Box<dyn Fn(u64) + Send>),
-            is_wanted: Box::new(move || wanting.wait.is_open()),
+            is_wanted: Box::new(move || wanting.is_wanted()),
             progress: Box::new(move |done| progressing.progress(&from, about.version(), done, size)),
             then: Box::new(move |came| match came {
                 Ok(body) => {
@@ -504,20 +549,18 @@ impl Outgoing {
             return self.finish(Ok(Some(resource)));
         }
         let mut after = After::new();
-        let mut is_ours = false;
-        let claim = || {
-            is_ours = self.wait.claim(Cause::Answered).is_some();
-            is_ours
-        };
-        let put = take_in(&self.caller, &to.full, &resource, None, claim, &mut after);
+        let put = take_in(&self.caller, &to.full, &resource, None, || self.claim(Cause::Answered), &mut after);
         after.settle();
         match put {
             Ok(true) => {
                 self.leave_list();
-                self.wait.finish(Ok(Some(resource)));
+                self.tell(Ok(Some(resource)));
             }
             // It was given up.
-            Ok(false) => self.node.drop_later(resource),
+            Ok(false) => {
+                self.abandon();
+                self.node.drop_later(resource);
+            }
             Err(error) => {
                 self.node.drop_later(resource);
                 self.finish(Err(error));
@@ -531,10 +574,19 @@ impl Outgoing {
             Err(Error::PeerClosed { .. }) => Cause::PeerClosed,
             _ => Cause::Answered,
         };
-        if self.wait.claim(cause).is_some() {
+        if self.claim(cause) {
             let unsent = self.leave_list();
-            self.wait.finish(result);
+            self.tell(result);
             self.node.drop_later(unsent);
+        } else {
+            self.abandon();
+        }
+    }
+
+    /// The fetch whose end this would be has ended by itself.
+    fn abandon(&self) {
+        if self.of.is_some() {
+            self.node.drop_later(self.give_up(Why::Canceled));
         }
     }
 

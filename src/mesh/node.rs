@@ -33,7 +33,7 @@ use super::wire::{self, Query};
 use crate::call::After;
 use crate::calling::Call;
 use crate::cancel;
-use crate::core::{Begun, Form, PeerCore, SystemCore};
+use crate::core::{Begun, Form, Operation, PeerCore, SystemCore};
 use crate::edge;
 use crate::elsewhere::{Elsewhere, NodeSnapshot};
 use crate::ending::Ending;
@@ -45,6 +45,7 @@ use crate::holder::Holder;
 use crate::name;
 use crate::signals;
 use crate::sync::{Arc, AtomicUsize, Instant, JoinHandle, Mutex, Ordering, ThreadBuilder, current_id};
+use crate::turn::Cause;
 use crate::unwind::drop_user_data;
 
 /// How often what nobody asks for any more is looked for.
@@ -503,6 +504,13 @@ impl Elsewhere for Node {
 
     fn fetch(&self, caller: &Arc<PeerCore>, name: &str, form: Form, here: Error) -> Result<Begun> {
         Outgoing::fetch(&self.this()?, caller, name, form, here)
+    }
+
+    fn fetch_on(&self, fetch: &Arc<Operation>, here: Error) {
+        match self.this() {
+            Ok(node) => Outgoing::fetch_on(&node, fetch, here),
+            Err(error) => drop(fetch.wait.end(Cause::Answered, Err(error))),
+        }
     }
 
     fn holders(&self, name: &str) -> Result<Vec<Holder>> {

@@ -1,6 +1,8 @@
 //! Requests and fetches from other nodes, and who holds what there.
 
-use potluck::{Error, HandlerError, PeerOptions, SystemOptions};
+use std::task::Poll;
+
+use potluck::{Call, Error, HandlerError, PeerOptions, SystemOptions};
 
 use crate::content::{digest, noise};
 use crate::nodes::{Two, at_once, joined, joined_with, see, spawn_seen, two, two_with};
@@ -163,6 +165,22 @@ fn a_fetch_finds_whoever_holds_it_on_any_node() {
     kim.unshare("soup").unwrap();
     // Bob alone holds it now.
     assert_eq!(at_once(|| bob.fetch("soup", LONG).unwrap_err()), no_such_resource("soup", None));
+}
+
+#[test]
+fn a_fetch_that_a_handler_here_refuses_goes_on_elsewhere() {
+    let Two { desk: _desk, laptop, ada, bob } = two();
+    let refuses = PeerOptions::new().on_request(|_, _, _| Err(HandlerError::refused("it is mine")));
+    let kim = laptop.spawn_with("kim", refuses).unwrap();
+    kim.share("soup", "kim's").unwrap();
+    assert_eq!(bob.fetch("soup", LONG).unwrap_err(), refused("kim", "it is mine"));
+    ada.share("soup", "ada's").unwrap();
+    assert_eq!(bob.fetch("soup", LONG).unwrap().origin(), "ada@desk");
+    bob.unshare("soup").unwrap();
+    let started = bob.start(Call::Fetch { name: "soup" }, LONG).unwrap();
+    let Poll::Ready(fetched) = started.wait(LONG) else { panic!("it does not end") };
+    assert_eq!(fetched.unwrap().unwrap().bytes(), b"ada's");
+    assert_eq!(bob.get("soup").unwrap().origin(), "ada@desk");
 }
 
 #[test]
