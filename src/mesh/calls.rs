@@ -348,10 +348,21 @@ impl Outgoing {
             },
             Some((Some(Answer::Failed(fault)), _)) => {
                 let Some((to, _)) = self.target() else { return };
-                self.fail(&to, fault.into_error(&to.peer, &to.full));
+                match fault.into_error(&to.peer, &to.full) {
+                    // Not by this side: the other one took this node for gone, if only for a moment.
+                    Error::Canceled if self.verb.reads() => self.again(),
+                    Error::Canceled => self.finish(Err(Error::OutcomeUnknown { peer: to.full.to_string() })),
+                    error => self.fail(&to, error),
+                }
             }
-            Some((other, _)) => {
-                let text = format!("a node answered with what this version does not know: {other:?}");
+            // The other node refuses even to read it.
+            Some((None, text)) => {
+                let Some((to, _)) = self.target() else { return };
+                to.counters.note(&format!("it refused a query: {}", String::from_utf8_lossy(&text.to_bytes())));
+                self.fail(&to, Error::Denied { peer: to.full.to_string() });
+            }
+            Some((Some(other), _)) => {
+                let text = format!("a node answered a call with {other:?}");
                 self.finish(Err(Error::Internal(text)));
             }
         }

@@ -27,7 +27,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(2);
 /// Nobody sends more in one message, and the engine drops what is more.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
-/// What a query brought.
+/// What a query brought; without a header it was refused.
 pub(super) struct Reply {
     pub(super) header: Vec<u8>,
     pub(super) body: ZBytes,
@@ -152,9 +152,15 @@ impl Engine {
             .priority(priority)
             .timeout(timeout)
             .callback(move |reply| {
-                if let Ok(sample) = reply.into_result() {
-                    let header = sample.attachment().map(|header| header.to_bytes().into_owned()).unwrap_or_default();
-                    then.tell(Some(Reply { header, body: sample.payload().clone() }));
+                match reply.into_result() {
+                    Ok(sample) => {
+                        let header =
+                            sample.attachment().map(|header| header.to_bytes().into_owned()).unwrap_or_default();
+                        then.tell(Some(Reply { header, body: sample.payload().clone() }));
+                    }
+                    // The engine's own word for no answer in time.
+                    Err(error) if *error.payload().to_bytes() == *b"Timeout" => {}
+                    Err(error) => then.tell(Some(Reply { header: Vec::new(), body: error.payload().clone() })),
                 }
             });
         // Without an answer the callback is dropped, which tells it.

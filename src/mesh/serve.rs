@@ -572,11 +572,13 @@ impl Server {
             end_guest(&guest);
         }
         let under_way = |(id, served): (&CallId, &Served)| {
-            (id.0 == *node && !matches!(served.progress, Progress::Done(_))).then(|| id.clone())
+            let is_over = matches!(served.progress, Progress::Done(_));
+            (id.0 == *node && !is_over).then(|| (id.clone(), served.changes))
         };
-        let under_way: Vec<CallId> = self.calls.iter().filter_map(under_way).collect();
-        for id in under_way {
-            self.end_call(&id, Err(Error::Canceled));
+        let under_way: Vec<_> = self.calls.iter().filter_map(under_way).collect();
+        for (id, changes) in under_way {
+            // What changes nothing may be made once more.
+            if changes { self.end_call(&id, Err(Error::Canceled)) } else { self.forget(&id) }
         }
         self.node.kept.node_left(node);
     }
