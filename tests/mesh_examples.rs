@@ -152,8 +152,7 @@ fn three_processes_one_in_each_language_find_one_another_and_exchange() {
     let names: Vec<&str> =
         commands.iter().map(|(_, words)| words[words.iter().position(is_address).expect("an address") - 1]).collect();
     assert_eq!(names.len(), 3, "three terminals: {commands:?}");
-    let mut shown: Vec<&str> =
-        commands.iter().flat_map(|(_, words)| words).copied().filter(|word| is_address(&word)).collect();
+    let mut shown: Vec<&str> = commands.iter().flat_map(|(_, words)| words).copied().filter(is_address).collect();
     shown.sort_unstable();
     shown.dedup();
     // Each language is once the first, the last, and neither.

@@ -283,10 +283,10 @@ impl Shared {
                 Ok(()) => "Ok".to_owned(),
                 Err(error) => name(&format!("{error:?}")).to_owned(),
             };
-            if let Err(error) = &result {
-                if !may_answer(call, error, me, &peer, &node) {
-                    self.fault(format!("{call} with {whom}, or about {own}, after {took:?} of {timeout:?}: {error:?}"));
-                }
+            if let Err(error) = &result
+                && !may_answer(call, error, me, &peer, &node)
+            {
+                self.fault(format!("{call} with {whom}, or about {own}, after {took:?} of {timeout:?}: {error:?}"));
             }
             *self.results.lock().entry(format!("{call}:{outcome}")).or_default() += 1;
         }

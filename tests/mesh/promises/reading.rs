@@ -221,7 +221,10 @@ fn holders_are_those_of_all_nodes() {
 #[test]
 fn an_on_request_elsewhere_is_asked_and_may_share_on_the_spot_refuse_or_fail() {
     let options = PeerOptions::new().on_request(|me, by, name| match name {
-        "fresh" => Ok(drop(me.share("fresh", format!("for {by}"))?)),
+        "fresh" => {
+            me.share("fresh", format!("for {by}"))?;
+            Ok(())
+        }
         "mine" => Err(HandlerError::refused("it is mine")),
         "burnt" => panic!("the pot is hot"),
         _ => Ok(()),
