@@ -321,8 +321,10 @@ impl Outgoing {
 
     fn ask(self: &Arc<Outgoing>, to: &NodeId, query: &Query<'_>, body: Bytes) {
         let call = Arc::clone(self);
-        self.node
-            .query(to, query, body, Rank::Small, at_most(self.deadline, POLL) + GRACE, move |reply| call.take(reply));
+        self.node.query(to, query, body, Rank::Small, at_most(self.deadline, POLL) + GRACE, move |reply| {
+            call.take(reply);
+            Outgoing::let_go(call);
+        });
     }
 
     /// An answer has come, or none.
@@ -588,7 +590,9 @@ impl Outgoing {
         if self.claim(cause) {
             let unsent = self.leave_list();
             self.tell(result);
-            self.node.drop_later(unsent);
+            if !self.verb.reads() {
+                self.node.drop_later(unsent);
+            }
         } else {
             self.abandon();
         }
@@ -612,11 +616,19 @@ impl Outgoing {
             let node = Arc::clone(&self.node);
             self.node.drop_later(Release { node, ticket, to: to.node });
         }
-        // It may be the last reference but the caller's to what it offers.
         if let Some(gone) = gone {
-            self.node.drop_later(gone);
+            Outgoing::let_go(gone);
         }
         body
+    }
+
+    /// Whoever has the last reference to it has it to what it offers, too, whose destructor may wait. Mostly that is the caller, and then nobody
+    /// is woken for it.
+    fn let_go(call: Arc<Outgoing>) {
+        if let Some(last) = Arc::into_inner(call) {
+            let node = Arc::clone(&last.node);
+            node.drop_later(last);
+        }
     }
 
     /// A node is gone.
