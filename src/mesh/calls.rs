@@ -315,7 +315,13 @@ impl Outgoing {
             return (body, None);
         }
         let size = body.len() as u64;
-        let ticket = *state.ticket.get_or_insert_with(|| self.node.kept.keep(body.clone(), &to.node));
+        let content = || match &self.verb {
+            Verb::Offer(mine) | Verb::Exchange(mine) => {
+                self.node.origins.shown(&mine.edition()).content(mine.shared_name(), mine.bytes())
+            }
+            _ => None,
+        };
+        let ticket = *state.ticket.get_or_insert_with(|| self.node.kept.keep(body.clone(), content(), &to.node));
         (body, Some((ticket, size)))
     }
 
