@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::digests::Digest;
 use super::engine::{Rank, Reply};
 use super::kept::at_most;
 use super::keys::NodeId;
@@ -466,12 +467,18 @@ impl Outgoing {
             Body::Kept { ticket, size } => {
                 // An edition without its body, which is still to come.
                 let edition = self.node.origins.edition(&given.edition);
-                self.get_body(to, edition, ticket, size);
+                self.get_body(to, edition, ticket, (size, given.digest));
             }
         }
     }
 
-    fn get_body(self: &Arc<Outgoing>, to: Address, edition: Edition, ticket: u64, size: u64) {
+    fn get_body(
+        self: &Arc<Outgoing>,
+        to: Address,
+        edition: Edition,
+        ticket: u64,
+        (size, digest): (u64, Option<Digest>),
+    ) {
         let source = Source { node: to.node.clone(), ticket, counters: Arc::clone(&to.counters) };
         let (wanting, progressing, arriving) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
         let (about, from) = (edition.clone(), Arc::clone(&to.full));
@@ -482,6 +489,7 @@ impl Outgoing {
         let is_read = self.verb.reads();
         let order = Order {
             size,
+            digest,
             from: Arc::clone(&to.full),
             source,
             is_shared: matches!(self.verb, Verb::Fetch) && size >= transfer::SHARED_BYTES,
@@ -548,7 +556,7 @@ impl Outgoing {
         let (of, counters) = (from.node.clone(), Arc::clone(&from.counters));
         self.node.query(&from.node, &query, Bytes::new(), Rank::Small, POLL + GRACE, move |reply| {
             let Some(reply) = reply else { return };
-            if let Some(Answer::Done(Some(Given { edition: given, body: Body::Kept { ticket, .. } }))) =
+            if let Some(Answer::Done(Some(Given { edition: given, body: Body::Kept { ticket, .. }, .. }))) =
                 wire::decode(&reply.header)
             {
                 let given = node.origins.edition(&given);
@@ -775,7 +783,7 @@ impl Late {
                 }
                 Body::Kept { ticket, size } => {
                     let edition = self.node.origins.edition(&given.edition);
-                    self.get_body(edition, ticket, size);
+                    self.get_body(edition, ticket, (size, given.digest));
                 }
             },
             None | Some((Some(Answer::Busy | Answer::Pending), _)) => {
@@ -798,11 +806,12 @@ impl Late {
         node.drop_later((self.mine, self.caller));
     }
 
-    fn get_body(self, edition: Edition, ticket: u64, size: u64) {
+    fn get_body(self, edition: Edition, ticket: u64, (size, digest): (u64, Option<Digest>)) {
         let node = Arc::clone(&self.node);
         let source = Source { node: self.to.node.clone(), ticket, counters: Arc::clone(&self.to.counters) };
         let order = Order {
             size,
+            digest,
             from: Arc::clone(&self.to.full),
             source,
             is_shared: false,

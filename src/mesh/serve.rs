@@ -341,6 +341,7 @@ impl Server {
         }
         let order = Order {
             size,
+            digest: None,
             from,
             source,
             is_shared: false,
@@ -663,15 +664,17 @@ fn outcome(node: &Arc<Node>, to: &NodeId, peer: &str, result: Result<Option<Reso
         Ok(Some(given)) => {
             let bytes = given.body();
             let shown = node.origins.shown(&given.edition());
+            let mut digest = None;
             let (body, along) = match bytes.len() {
                 len if len <= BODY_BYTES_MAX => (Body::Here, bytes),
                 len => {
                     let content = shown.content(given.shared_name(), &bytes);
+                    digest = content.as_ref().and_then(|content| node.digests.of(content));
                     let ticket = node.kept.keep(bytes, content, to);
                     (Body::Kept { ticket, size: len as u64 }, Bytes::new())
                 }
             };
-            let header = wire::encode(&Answer::Done(Some(Given { edition: shown.edition(), body })));
+            let header = wire::encode(&Answer::Done(Some(Given { edition: shown.edition(), body, digest })));
             given.release();
             Outcome { header, body: along }
         }
