@@ -14,7 +14,7 @@ DEMO_FOLDERS := src include examples c-examples python tests benches
 # The demo shares this folder's files: running it must not make new ones.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test test-python test-mesh lib lib-panics lib-mesh header abi install uninstall soak fuzz bench bench-quick performance model mutants sanitize lint check clean need-rust need-c need-python
+.PHONY: help demo test test-python test-mesh lib lib-panics lib-mesh header abi install uninstall soak fuzz bench bench-quick bench-mesh performance performance-mesh model mutants sanitize lint check clean need-rust need-c need-python
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
@@ -30,6 +30,8 @@ help:
 	@echo 'make fuzz    random calls from C: FUZZ_CALLS (10000000) of FUZZ_THREADS (4), at most FUZZ_SECONDS (0: no limit); FUZZ_SEED to see one again'
 	@echo 'make bench   what calls cost, beside the same by hand in the same run: a table, and $(TARGET)/bench.csv; then those of Python; a minute or two'
 	@echo 'make bench-quick the same in under a minute, with fewer rounds and sizes: prints the CSV'
+	@echo 'make bench-mesh what calls cost across nodes, beside bare TCP and the bare engine: a table, and $(TARGET)/bench-mesh.csv; builds the engine, once'
+	@echo 'make performance-mesh the same, and its tables in docs/performance.md anew'
 	@echo 'make performance the benchmark, and the tables and plots of docs/performance.md anew'
 	@echo 'make model   the protocol under the model checkers; MODEL_ITERATIONS schedules of each model, MODEL_SEED to see one again'
 	@echo 'make mutants that the models find each rule that is broken on purpose; some minutes'
@@ -147,6 +149,14 @@ bench-quick: need-rust need-c
 
 performance: $(BENCH_C)
 	@$(BENCH) --document
+
+# BENCH_OPTIONS: --only M1,M4 for some workloads.
+BENCH_MESH = $(CARGO) bench --features capi,mesh-tls --bench mesh -- $(BENCH_OPTIONS)
+bench-mesh: need-rust
+	@$(BENCH_MESH)
+
+performance-mesh: need-rust
+	@$(BENCH_MESH) --document
 
 # Each checker has a cfg of its own, and a folder, so that normal builds stay as they are.
 model: need-rust

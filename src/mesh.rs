@@ -13,6 +13,8 @@ mod calls;
 #[cfg(any(feature = "mesh", test))]
 mod check;
 #[cfg(feature = "mesh")]
+mod digests;
+#[cfg(feature = "mesh")]
 mod engine;
 #[cfg(feature = "mesh")]
 mod kept;

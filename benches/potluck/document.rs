@@ -1,67 +1,17 @@
-//! The tables and plots of docs/performance.md: what stands between its marks is written anew, all else is people's.
+//! The tables and plots of docs/performance.md.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::Outcome;
-use crate::report::{Rows, machine, root, short};
-use crate::targets::TARGETS;
+use crate::report::{Rows, root, short};
+use crate::{Outcome, marks};
 
 pub(crate) fn write(rows: &Rows) -> Outcome<()> {
     let docs = root().join("docs");
-    let path = docs.join("performance.md");
-    let mut text = fs::read_to_string(&path)?;
-    for (mark, part) in [("run", run()?), ("targets", targets(rows)), ("figures", figures(rows))] {
-        text = between_marks(&text, mark, &part)?;
-    }
-    fs::write(path, text)?;
+    marks::write(&[("run", marks::run()?), ("targets", marks::targets(rows)), ("figures", marks::figures(rows))])?;
     fs::write(docs.join("latency-over-payload.svg"), latency_over_payload(rows))?;
     fs::write(docs.join("cost-over-peers.svg"), cost_over_peers(rows))?;
     Ok(())
-}
-
-fn between_marks(text: &str, mark: &str, part: &str) -> Outcome<String> {
-    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->\n"));
-    let (before, rest) = text.split_once(&begin).ok_or_else(|| format!("docs/performance.md has no {begin}"))?;
-    let (_, after) = rest.split_once(&end).ok_or_else(|| format!("docs/performance.md has no {end}"))?;
-    Ok(format!("{before}{begin}{part}{end}{after}"))
-}
-
-fn run() -> Outcome<String> {
-    Ok(format!("{}; {}.\n", machine(), today()?))
-}
-
-fn targets(rows: &Rows) -> String {
-    let mut text = "| | to be reached | measured | |\n|---|---|---|---|\n".to_owned();
-    for target in TARGETS {
-        if let Some(reached) = target.look(rows) {
-            let word = if reached.is_met { "met" } else { "**open**" };
-            let _ = writeln!(text, "| {} | {} | {} | {word} |", target.workload, target.text, reached.measured);
-        }
-    }
-    text
-}
-
-fn figures(rows: &Rows) -> String {
-    let mut text = "| | | |\n|---|---|---|\n".to_owned();
-    for key in rows.keys() {
-        let _ = writeln!(text, "| {} | {} | {} |", key.0, key.1, rows.line(key));
-    }
-    text
-}
-
-/// Year, month and day, by Howard Hinnant's `civil_from_days`.
-fn today() -> Outcome<String> {
-    let days = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    Ok(format!("{year}-{month:02}-{day:02}"))
 }
 
 /// A line of a plot: what it is, its color, and its points.

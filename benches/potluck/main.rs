@@ -13,6 +13,7 @@ mod floors;
 mod gate;
 mod instructions;
 mod lookups;
+mod marks;
 mod messages;
 mod mix;
 mod peers;
@@ -20,6 +21,7 @@ mod random;
 mod report;
 mod requests;
 mod rounds;
+mod target;
 mod targets;
 
 use std::env;
@@ -182,7 +184,7 @@ fn all(options: &Options) -> Outcome<ExitCode> {
         print!("{rows}");
     } else {
         print!("{}", report::table(&rows));
-        rows.write()?;
+        rows.write("bench.csv")?;
     }
     if options.document {
         document::write(&rows)?;

@@ -85,7 +85,7 @@ impl Rows {
             }
         }
         let number = |workload: &str| -> (u32, bool) {
-            let digits = workload.trim_start_matches('P');
+            let digits = workload.trim_start_matches(['P', 'M']);
             (digits.trim_end_matches('b').parse().unwrap_or(u32::MAX), digits.ends_with('b'))
         };
         keys.sort_by_key(|(workload, _)| number(workload));
@@ -100,11 +100,11 @@ impl Rows {
         figures.join(" · ")
     }
 
-    /// Writes the CSV.
-    pub(crate) fn write(&self) -> Outcome<()> {
+    /// Writes the CSV, into the folder of what is built.
+    pub(crate) fn write(&self, file: &str) -> Outcome<()> {
         let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
         fs::create_dir_all(&folder)?;
-        Ok(fs::write(folder.join("bench.csv"), format!("workload,param,metric,value,unit\n{self}"))?)
+        Ok(fs::write(folder.join(file), format!("workload,param,metric,value,unit\n{self}"))?)
     }
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::digests::Digest;
 use super::engine::{Rank, Reply};
 use super::kept::at_most;
 use super::keys::NodeId;
@@ -315,14 +316,22 @@ impl Outgoing {
             return (body, None);
         }
         let size = body.len() as u64;
-        let ticket = *state.ticket.get_or_insert_with(|| self.node.kept.keep(body.clone(), &to.node));
+        let content = || match &self.verb {
+            Verb::Offer(mine) | Verb::Exchange(mine) => {
+                self.node.origins.shown(&mine.edition()).content(mine.shared_name(), mine.bytes())
+            }
+            _ => None,
+        };
+        let ticket = *state.ticket.get_or_insert_with(|| self.node.kept.keep(body.clone(), content(), &to.node));
         (body, Some((ticket, size)))
     }
 
     fn ask(self: &Arc<Outgoing>, to: &NodeId, query: &Query<'_>, body: Bytes) {
         let call = Arc::clone(self);
-        self.node
-            .query(to, query, body, Rank::Small, at_most(self.deadline, POLL) + GRACE, move |reply| call.take(reply));
+        self.node.query(to, query, body, Rank::Small, at_most(self.deadline, POLL) + GRACE, move |reply| {
+            call.take(reply);
+            Outgoing::let_go(call);
+        });
     }
 
     /// An answer has come, or none.
@@ -458,12 +467,18 @@ impl Outgoing {
             Body::Kept { ticket, size } => {
                 // An edition without its body, which is still to come.
                 let edition = self.node.origins.edition(&given.edition);
-                self.get_body(to, edition, ticket, size);
+                self.get_body(to, edition, ticket, (size, given.digest));
             }
         }
     }
 
-    fn get_body(self: &Arc<Outgoing>, to: Address, edition: Edition, ticket: u64, size: u64) {
+    fn get_body(
+        self: &Arc<Outgoing>,
+        to: Address,
+        edition: Edition,
+        ticket: u64,
+        (size, digest): (u64, Option<Digest>),
+    ) {
         let source = Source { node: to.node.clone(), ticket, counters: Arc::clone(&to.counters) };
         let (wanting, progressing, arriving) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
         let (about, from) = (edition.clone(), Arc::clone(&to.full));
@@ -474,6 +489,7 @@ impl Outgoing {
         let is_read = self.verb.reads();
         let order = Order {
             size,
+            digest,
             from: Arc::clone(&to.full),
             source,
             is_shared: matches!(self.verb, Verb::Fetch) && size >= transfer::SHARED_BYTES,
@@ -540,7 +556,7 @@ impl Outgoing {
         let (of, counters) = (from.node.clone(), Arc::clone(&from.counters));
         self.node.query(&from.node, &query, Bytes::new(), Rank::Small, POLL + GRACE, move |reply| {
             let Some(reply) = reply else { return };
-            if let Some(Answer::Done(Some(Given { edition: given, body: Body::Kept { ticket, .. } }))) =
+            if let Some(Answer::Done(Some(Given { edition: given, body: Body::Kept { ticket, .. }, .. }))) =
                 wire::decode(&reply.header)
             {
                 let given = node.origins.edition(&given);
@@ -588,7 +604,9 @@ impl Outgoing {
         if self.claim(cause) {
             let unsent = self.leave_list();
             self.tell(result);
-            self.node.drop_later(unsent);
+            if !self.verb.reads() {
+                self.node.drop_later(unsent);
+            }
         } else {
             self.abandon();
         }
@@ -612,11 +630,19 @@ impl Outgoing {
             let node = Arc::clone(&self.node);
             self.node.drop_later(Release { node, ticket, to: to.node });
         }
-        // It may be the last reference but the caller's to what it offers.
         if let Some(gone) = gone {
-            self.node.drop_later(gone);
+            Outgoing::let_go(gone);
         }
         body
+    }
+
+    /// Whoever has the last reference to it has it to what it offers, too, whose destructor may wait. Mostly that is the caller, and then nobody
+    /// is woken for it.
+    fn let_go(call: Arc<Outgoing>) {
+        if let Some(last) = Arc::into_inner(call) {
+            let node = Arc::clone(&last.node);
+            node.drop_later(last);
+        }
     }
 
     /// A node is gone.
@@ -757,7 +783,7 @@ impl Late {
                 }
                 Body::Kept { ticket, size } => {
                     let edition = self.node.origins.edition(&given.edition);
-                    self.get_body(edition, ticket, size);
+                    self.get_body(edition, ticket, (size, given.digest));
                 }
             },
             None | Some((Some(Answer::Busy | Answer::Pending), _)) => {
@@ -780,11 +806,12 @@ impl Late {
         node.drop_later((self.mine, self.caller));
     }
 
-    fn get_body(self, edition: Edition, ticket: u64, size: u64) {
+    fn get_body(self, edition: Edition, ticket: u64, (size, digest): (u64, Option<Digest>)) {
         let node = Arc::clone(&self.node);
         let source = Source { node: self.to.node.clone(), ticket, counters: Arc::clone(&self.to.counters) };
         let order = Order {
             size,
+            digest,
             from: Arc::clone(&self.to.full),
             source,
             is_shared: false,

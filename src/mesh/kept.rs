@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::digests::Content;
 use super::keys::NodeId;
 use crate::deadline::Deadline;
 use crate::sync::Mutex;
@@ -22,6 +23,7 @@ struct Table {
 
 struct Body {
     bytes: Bytes,
+    content: Option<Content>,
     to: NodeId,
     /// How often the clean-up has come by since it was last asked for.
     idle: u32,
@@ -31,20 +33,24 @@ struct Body {
 const IDLE_MAX: u32 = 60;
 
 impl Kept {
-    pub(super) fn keep(&self, bytes: Bytes, to: &NodeId) -> u64 {
+    pub(super) fn keep(&self, bytes: Bytes, content: Option<Content>, to: &NodeId) -> u64 {
         let mut table = self.0.lock();
         table.last += 1;
         let ticket = table.last;
-        table.bodies.insert(ticket, Body { bytes, to: to.clone(), idle: 0 });
+        table.bodies.insert(ticket, Body { bytes, content, to: to.clone(), idle: 0 });
         ticket
     }
 
-    /// The whole body, if the ticket is that node's.
-    pub(super) fn body(&self, ticket: u64, by: &NodeId) -> Option<Bytes> {
+    /// The whole body, if the ticket is that node's, and what names it.
+    pub(super) fn body(&self, ticket: u64, by: &NodeId) -> Option<(Bytes, Option<Content>)> {
         let mut table = self.0.lock();
         let body = table.bodies.get_mut(&ticket).filter(|body| body.to == *by)?;
         body.idle = 0;
-        Some(body.bytes.clone())
+        Some((body.bytes.clone(), body.content.clone()))
+    }
+
+    pub(super) fn has(&self, ticket: u64) -> bool {
+        self.0.lock().bodies.contains_key(&ticket)
     }
 
     pub(super) fn release(&self, ticket: u64, by: &NodeId) {
@@ -61,13 +67,12 @@ impl Kept {
         self.end_where(|body| body.to == *node);
     }
 
-    /// Once a second: ends what nobody asks for. Gives the tickets that are left.
-    pub(super) fn clean(&self) -> Vec<u64> {
+    /// Once a second: ends what nobody asks for.
+    pub(super) fn clean(&self) {
         self.end_where(|body| {
             body.idle += 1;
             body.idle > IDLE_MAX
         });
-        self.0.lock().bodies.keys().copied().collect()
     }
 
     pub(super) fn end_all(&self) {
@@ -93,16 +98,18 @@ mod tests {
     fn a_ticket_is_good_for_its_node_until_it_ends() {
         let kept = Kept::default();
         let [a, b] = ["a", "b"].map(|name| NodeId { name: name.into(), instance: 1 });
-        let (first, second) = (kept.keep("soup".into(), &a), kept.keep("salt".into(), &b));
+        let (first, second) = (kept.keep("soup".into(), None, &a), kept.keep("salt".into(), None, &b));
         assert!(kept.body(first, &b).is_none() && kept.body(0, &a).is_none());
-        assert_eq!(kept.body(first, &a).as_deref(), Some(&b"soup"[..]));
+        assert_eq!(kept.body(first, &a).map(|(body, _)| body).as_deref(), Some(&b"soup"[..]));
         kept.release(second, &a);
         assert!(kept.body(second, &b).is_some());
         kept.node_left(&a);
         assert!(kept.body(first, &a).is_none());
         for _ in 0..IDLE_MAX {
-            assert_eq!(kept.clean(), [second]);
+            kept.clean();
+            assert!(kept.has(second));
         }
-        assert!(kept.clean().is_empty() && kept.body(second, &b).is_none());
+        kept.clean();
+        assert!(kept.body(second, &b).is_none());
     }
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `potluck-mesh` | opens the engine's session, announces peers, makes attempts again, cleans up, and ends all of it (`keep`) |
 //! | `potluck-mesh-calls` | carries out what other nodes' peers call for (`serve.rs`) |
-//! | `potluck-mesh-out` | gives away pieces of large bodies, and their digests (`serve.rs`) |
+//! | `potluck-mesh-out` | gives away pieces of large bodies (`serve.rs`) |
+//! | `potluck-mesh-sums` | makes the digests of what is given away (`digests.rs`) |
 //! | `potluck-mesh-in` | gets large bodies piece by piece (`transfer.rs`) |
 //!
 //! The engine's callbacks only look at what came and pass it on; but the answer to a call of a peer here is worked in by the callback itself, which takes two locks
@@ -22,6 +23,7 @@ use zenoh::liveliness::LivelinessToken;
 
 use super::Mesh;
 use super::calls::Outgoing;
+use super::digests::{self, Digests, Sum};
 use super::engine::{Engine, Incoming, Rank, Reply};
 use super::kept::Kept;
 use super::keys::{Keys, NodeId, Token};
@@ -65,11 +67,13 @@ pub(super) struct Node {
     pub(super) presence: Presence,
     pub(super) origins: Origins,
     pub(super) kept: Kept,
+    pub(super) digests: Digests,
     /// The calls of peers here that are under way, by number.
     pub(super) calls: Mutex<Calls>,
     keeper: Sender<Keep>,
     jobs: Sender<Job>,
     pieces: Sender<Piece>,
+    sums: Sender<Sum>,
     transfers: Sender<Transfers>,
     /// Queries that have come and are not answered.
     queries: AtomicUsize,
@@ -158,6 +162,7 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
     let (keeper, keeps) = mpsc::channel();
     let (jobs, of_calls) = mpsc::channel();
     let (pieces, of_out) = mpsc::channel();
+    let (sums, of_sums) = mpsc::channel();
     let (transfers, of_in) = mpsc::channel();
     let keys = Keys::new(realm);
     let node = Engine::open(options, &keys, &me).map(|engine| {
@@ -170,10 +175,12 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
             engine: Some(engine),
             presence: Presence::default(),
             kept: Kept::default(),
+            digests: Digests::default(),
             calls: Mutex::default(),
             keeper,
             jobs,
             pieces,
+            sums,
             transfers,
             queries: AtomicUsize::new(0),
             ending: Ending::default(),
@@ -181,9 +188,10 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
     });
     let begun = node.and_then(|node| {
         let mut threads = Threads { node: Arc::clone(&node), joins: Vec::new() };
-        let (calls, out, inward) = (Arc::clone(&node), Arc::clone(&node), Arc::clone(&node));
+        let [calls, out, summing, inward] = [(); 4].map(|()| Arc::clone(&node));
         threads.joins.push(make_thread("potluck-mesh-calls", move || serve::run_calls(&calls, &of_calls))?);
         threads.joins.push(make_thread("potluck-mesh-out", move || serve::run_pieces(&out, &of_out))?);
+        threads.joins.push(make_thread("potluck-mesh-sums", move || digests::run(&summing, &of_sums))?);
         threads.joins.push(make_thread("potluck-mesh-in", move || transfer::run(&inward, &of_in))?);
         let token = node.begin()?;
         Ok((threads, token))
@@ -217,6 +225,7 @@ impl Drop for Threads {
         }
         let _ = node.jobs.send(Job::Stop);
         let _ = node.pieces.send(Piece::Stop);
+        let _ = node.sums.send(Sum::Stop);
         let _ = node.transfers.send(Transfers::Stop);
         for thread in self.joins.drain(..) {
             let _ = cancel::put_off(|| thread.join());
@@ -253,8 +262,7 @@ fn keep_on(node: &Arc<Node>, keeps: &Receiver<Keep>, token: LivelinessToken) {
         }
         if next_clean_up <= now {
             next_clean_up = now + CLEAN_UP;
-            let tickets = node.kept.clean();
-            let _ = node.pieces.send(Piece::Left(tickets));
+            node.kept.clean();
         }
     }
     drop(tokens);
@@ -438,6 +446,10 @@ impl Node {
 
     pub(super) fn tell_transfers(&self, event: Transfers) {
         let _ = self.transfers.send(event);
+    }
+
+    pub(super) fn sum(&self, sum: Sum) {
+        let _ = self.sums.send(sum);
     }
 
     pub(super) fn job(&self, job: Job) {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::digests::Content;
 use super::keys::NodeId;
 use super::wire::{Edition, Origin, OriginId};
 use crate::resource::{self, Resource};
@@ -43,6 +44,17 @@ impl Shown {
     pub(super) fn edition(&self) -> Edition<'_> {
         let Line { peer, node, id, .. } = &self.line;
         Edition { origin: Origin { peer, node, id: *id }, version: self.version }
+    }
+
+    /// What names the bytes of the resource of that name; an answer to an ask has no such thing.
+    pub(super) fn content(&self, name: &Arc<str>, body: &[u8]) -> Option<Content> {
+        (self.version > 0).then(|| Content {
+            name: Arc::clone(name),
+            origin: self.line.id,
+            version: self.version,
+            place: body.as_ptr() as usize,
+            len: body.len(),
+        })
     }
 
     /// Its maker, as everybody but the maker's node calls it.

@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::calls::POLL;
+use super::digests::Sum;
 use super::engine::Incoming;
 use super::keys::NodeId;
 use super::node::Node;
@@ -79,13 +80,7 @@ pub(super) enum Job {
 
 /// What `potluck-mesh-out` is to do.
 pub(super) enum Piece {
-    Query {
-        query: Incoming,
-        from: NodeId,
-        header: Vec<u8>,
-    },
-    /// The tickets that are left.
-    Left(Vec<u64>),
+    Query { query: Incoming, from: NodeId, header: Vec<u8> },
     Stop,
 }
 
@@ -346,6 +341,7 @@ impl Server {
         }
         let order = Order {
             size,
+            digest: None,
             from,
             source,
             is_shared: false,
@@ -667,12 +663,18 @@ fn outcome(node: &Arc<Node>, to: &NodeId, peer: &str, result: Result<Option<Reso
         Ok(None) => Outcome { header: wire::encode(&Answer::Done(None)), body: Bytes::new() },
         Ok(Some(given)) => {
             let bytes = given.body();
+            let shown = node.origins.shown(&given.edition());
+            let mut digest = None;
             let (body, along) = match bytes.len() {
                 len if len <= BODY_BYTES_MAX => (Body::Here, bytes),
-                len => (Body::Kept { ticket: node.kept.keep(bytes, to), size: len as u64 }, Bytes::new()),
+                len => {
+                    let content = shown.content(given.shared_name(), &bytes);
+                    digest = content.as_ref().and_then(|content| node.digests.of(content));
+                    let ticket = node.kept.keep(bytes, content, to);
+                    (Body::Kept { ticket, size: len as u64 }, Bytes::new())
+                }
             };
-            let shown = node.origins.shown(&given.edition());
-            let header = wire::encode(&Answer::Done(Some(Given { edition: shown.edition(), body })));
+            let header = wire::encode(&Answer::Done(Some(Given { edition: shown.edition(), body, digest })));
             given.release();
             Outcome { header, body: along }
         }
@@ -686,15 +688,10 @@ fn outcome(node: &Arc<Node>, to: &NodeId, peer: &str, result: Result<Option<Reso
 
 /// All that `potluck-mesh-out` does.
 pub(super) fn run_pieces(node: &Arc<Node>, pieces: &Receiver<Piece>) {
-    let mut hashing: HashMap<u64, Hashing> = HashMap::new();
     while let Ok(piece) = pieces.recv() {
         let done = match piece {
             Piece::Stop => return,
-            Piece::Left(tickets) => {
-                hashing.retain(|ticket, _| tickets.contains(ticket));
-                Ok(())
-            }
-            Piece::Query { query, from, header } => caught(|| give_piece(node, &mut hashing, &query, &from, &header)),
+            Piece::Query { query, from, header } => caught(|| give_piece(node, query, from, &header)),
         };
         if let Err(text) = done {
             node.presence.counters(&node.me.name).note(&format!("a piece could not be given: {text}"));
@@ -702,42 +699,25 @@ pub(super) fn run_pieces(node: &Arc<Node>, pieces: &Receiver<Piece>) {
     }
 }
 
-/// The digest of a body as far as it has been given away: mostly the pieces are asked for in order, and are in the processor's cache then.
-#[derive(Default)]
-struct Hashing {
-    hasher: blake3::Hasher,
-    done: usize,
-}
-
-fn give_piece(node: &Arc<Node>, hashing: &mut HashMap<u64, Hashing>, query: &Incoming, from: &NodeId, header: &[u8]) {
-    let unknown = || query.answer(wire::encode(&Answer::Unknown), Bytes::new());
+fn give_piece(node: &Arc<Node>, query: Incoming, from: NodeId, header: &[u8]) {
     match wire::decode(header) {
         Some(Query::Piece { ticket, offset, len }) => {
-            let Some(body) = node.kept.body(ticket, from) else { return unknown() };
+            let Some((body, _)) = node.kept.body(ticket, &from) else {
+                return query.answer(wire::encode(&Answer::Unknown), Bytes::new());
+            };
             let range = usize::try_from(offset).ok().and_then(|start| Some(start..start.checked_add(len as usize)?));
             let Some(range) = range.filter(|range| range.end <= body.len() && u64::from(len) <= PIECE_BYTES) else {
                 return query.refuse("there are no such bytes");
             };
             let counters = node.presence.counters(&from.name);
             Counters::count(&counters.bytes_out, u64::from(len));
-            query.answer(wire::encode(&Answer::Piece), body.slice(range.clone()));
-            let hashing = hashing.entry(ticket).or_default();
-            if hashing.done == range.start {
-                hashing.hasher.update(&body[range.clone()]);
-                hashing.done = range.end;
+            if range.start == 0 {
+                node.sum(Sum::Begin { ticket, from });
             }
+            query.answer(wire::encode(&Answer::Piece), body.slice(range));
         }
-        Some(Query::Digest { ticket }) => {
-            let Some(body) = node.kept.body(ticket, from) else { return unknown() };
-            let hashing = hashing.entry(ticket).or_default();
-            hashing.hasher.update(&body[hashing.done..]);
-            hashing.done = body.len();
-            query.answer(wire::encode(&Answer::Digest(*hashing.hasher.finalize().as_bytes())), Bytes::new());
-        }
-        Some(Query::Release { ticket }) => {
-            hashing.remove(&ticket);
-            node.kept.release(ticket, from);
-        }
+        Some(Query::Digest { ticket }) => node.sum(Sum::Query { query, ticket, from }),
+        Some(Query::Release { ticket }) => node.kept.release(ticket, &from),
         _ => query.refuse("this node cannot read that"),
     }
 }

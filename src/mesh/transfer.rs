@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use zenoh::bytes::ZBytes;
 
+use super::digests::Digest;
 use super::engine::Rank;
 use super::keys::NodeId;
 use super::node::Node;
@@ -48,6 +49,8 @@ pub(super) struct Source {
 /// A transfer to be made.
 pub(super) struct Order {
     pub(super) size: u64,
+    /// Else it is asked for.
+    pub(super) digest: Option<Digest>,
     /// Whom it comes from, for errors.
     pub(super) from: Arc<str>,
     pub(super) source: Source,
@@ -73,7 +76,7 @@ pub(super) enum Event {
     Digest {
         transfer: u64,
         source: u64,
-        came: Option<Option<[u8; 32]>>,
+        came: Option<Option<Digest>>,
     },
     Source {
         transfer: u64,
@@ -262,6 +265,9 @@ impl Transfer {
             };
         }
         if self.done() == self.order.size {
+            if let Some(digest) = self.order.digest {
+                return self.end_with(digest);
+            }
             if self.asked_digest.is_none() {
                 self.ask_digest(node);
             }
@@ -394,18 +400,12 @@ impl Transfer {
         });
     }
 
-    fn compare(&mut self, node: &Arc<Node>, source: u64, came: Option<Option<[u8; 32]>>) -> Outlook {
+    fn compare(&mut self, node: &Arc<Node>, source: u64, came: Option<Option<Digest>>) -> Outlook {
         if self.asked_digest != Some(source) {
             return Outlook::GoesOn;
         }
         match came {
-            Some(Some(digest)) if self.hasher.finalize() == digest => Outlook::Ends(Ok(())),
-            Some(Some(_)) => {
-                let from = &self.order.from;
-                Outlook::Ends(Err(Error::Internal(format!(
-                    "the bytes that came from {from:?} do not have the digest that it says"
-                ))))
-            }
+            Some(Some(digest)) => self.end_with(digest),
             came => {
                 self.asked_digest = None;
                 let failed = self.sources.iter_mut().find(|other| other.id == source);
@@ -419,6 +419,18 @@ impl Transfer {
                 Outlook::GoesOn
             }
         }
+    }
+
+    /// All bytes have come.
+    fn end_with(&self, digest: Digest) -> Outlook {
+        Outlook::Ends(match self.hasher.finalize() == digest {
+            true => Ok(()),
+            false => {
+                let from = &self.order.from;
+                let text = format!("the bytes that came from {from:?} do not have the digest that it says");
+                Err(Error::Internal(text))
+            }
+        })
     }
 
     fn end(self, node: &Arc<Node>, result: Result<()>) {

@@ -125,6 +125,8 @@ pub(super) struct Given<'a> {
     #[serde(borrow)]
     pub(super) edition: Edition<'a>,
     pub(super) body: Body,
+    /// Of a body that is kept, if it is known by now.
+    pub(super) digest: Option<[u8; 32]>,
 }
 
 /// A peer that holds a resource.
