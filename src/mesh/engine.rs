@@ -24,6 +24,8 @@ use crate::sync::Mutex;
 use crate::unwind::caught;
 
 pub(super) const LEASE: Duration = Duration::from_secs(2);
+/// How long a message may wait for room on a link before the engine closes that: a piece of a large body takes as long as the link needs for it.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Nobody sends more in one message, and the engine drops what is more.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
@@ -216,7 +218,8 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     set("transport/link/protocols", list([protocol.to_owned()].into_iter()))?;
     set("transport/link/tx/lease", lease.as_millis().to_string())?;
     set("transport/link/tx/queue/size/data", "16".to_owned())?;
-    set("transport/link/tx/queue/congestion_control/block/wait_before_close", lease.as_micros().to_string())?;
+    // A link that is slow is none that is dead: of that the lease tells, which also ends this wait.
+    set("transport/link/tx/queue/congestion_control/block/wait_before_close", PUSH_TIMEOUT.as_micros().to_string())?;
     set("transport/link/rx/max_message_size", MESSAGE_BYTES_MAX.to_string())?;
     // Ours are all shorter.
     set("queries_default_timeout", "60000".to_owned())?;

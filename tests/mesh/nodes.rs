@@ -51,7 +51,8 @@ pub(crate) fn joined_with<const N: usize>(
 
 /// Waits until a system sees a peer, or, by `@node`, a node.
 pub(crate) fn see(system: &PeerSystem, peer: &str) {
-    system.wait_for(peer, LONG).unwrap_or_else(|error| panic!("{peer} is not seen: {error}"));
+    // On a busy machine a handshake with certificates takes seconds.
+    system.wait_for(peer, 3 * LONG).unwrap_or_else(|error| panic!("{peer} is not seen: {error}"));
 }
 
 /// Spawns a peer on the node `at[0]`, which the systems of `at[1]` then see.

@@ -115,7 +115,7 @@ fn whoever_is_on_the_list_comes_in_and_every_call_works() {
     assert_eq!(ada.receive(LONG).unwrap().bytes().len(), 1_000_000);
     let body = crate::content::noise(2, 24 << 20);
     ada.share("large", body.clone()).unwrap();
-    assert_eq!(bob.fetch("large", LONG).unwrap().bytes(), &body[..]);
+    assert_eq!(bob.fetch("large", 6 * LONG).unwrap().bytes(), &body[..]);
     let phone = open("kitchen", guarded.phone());
     let kim = phone.spawn("kim").unwrap();
     see(&phone, "ada@desk");
@@ -141,9 +141,9 @@ fn large_resources_in_both_directions_at_once_break_no_link() {
     ada.share("there", there.clone()).unwrap();
     for _ in 0..8 {
         let getter = ada.clone();
-        let gets = host(move || getter.request("bob@laptop", "here", 2 * LONG));
-        assert_eq!(bob.request("ada@desk", "there", 2 * LONG).unwrap().bytes(), &there[..]);
-        assert_eq!(gets.result_within(3 * LONG).unwrap().bytes(), &here[..]);
+        let gets = host(move || getter.request("bob@laptop", "here", 6 * LONG));
+        assert_eq!(bob.request("ada@desk", "there", 6 * LONG).unwrap().bytes(), &there[..]);
+        assert_eq!(gets.result_within(7 * LONG).unwrap().bytes(), &here[..]);
     }
     let gone = drain(&events).into_iter().find(|event| matches!(event, potluck::Event::Left { .. }));
     assert_eq!(gone, None);
