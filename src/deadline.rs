@@ -48,6 +48,12 @@ impl Deadline {
         }
     }
 
+    /// The same, but no more than `most`.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn left_at_most(self, most: Duration) -> Duration {
+        self.left().map_or(most, |left| left.min(most))
+    }
+
     pub(crate) fn is_before(self, other: Deadline) -> bool {
         match (self, other) {
             (Deadline::At(at), Deadline::At(other)) => at < other,

@@ -20,8 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::digests::Digest;
-use super::engine::{Rank, Reply};
-use super::kept::at_most;
+use super::engine::{Rank, Reply, copied};
 use super::keys::NodeId;
 use super::node::Node;
 use super::presence::{Address, Counters};
@@ -196,7 +195,7 @@ impl Outgoing {
         self.state.lock().unheard = nodes.len();
         for (other, counters) in nodes {
             let call = Arc::clone(self);
-            let most = at_most(self.deadline, POLL);
+            let most = self.deadline.left_at_most(POLL);
             ask_holders(&self.node, &other, counters, &self.what, most, move |held| {
                 call.hear(held.into_iter().map(|held| held.address).collect());
             });
@@ -328,7 +327,7 @@ impl Outgoing {
 
     fn ask(self: &Arc<Outgoing>, to: &NodeId, query: &Query<'_>, body: Bytes) {
         let call = Arc::clone(self);
-        self.node.query(to, query, body, Rank::Small, at_most(self.deadline, POLL) + GRACE, move |reply| {
+        self.node.query(to, query, body, Rank::Small, self.deadline.left_at_most(POLL) + GRACE, move |reply| {
             call.take(reply);
             Outgoing::let_go(call);
         });
@@ -459,7 +458,7 @@ impl Outgoing {
         }
         match given.body {
             Body::Here => {
-                let body = Bytes::from(body.to_bytes().into_owned());
+                let body = copied(body);
                 Counters::count(&to.counters.bytes_in, body.len() as u64);
                 let resource = self.node.origins.resource(Arc::clone(&self.what), &given.edition, body);
                 self.put(&to, resource);
@@ -526,7 +525,7 @@ impl Outgoing {
         let looked = Arc::new(Looked { node: Arc::clone(&self.node), transfer });
         for (node, counters) in self.node.presence.nodes() {
             let (call, edition, looked) = (Arc::clone(self), edition.clone(), Arc::clone(&looked));
-            ask_holders(&self.node, &node, counters, &self.what, at_most(self.deadline, POLL), move |held| {
+            ask_holders(&self.node, &node, counters, &self.what, self.deadline.left_at_most(POLL), move |held| {
                 let current = call.target().map(|(to, _)| to);
                 for held in held {
                     let is_same = Arc::ptr_eq(held.edition.origin(), edition.origin())
@@ -548,7 +547,7 @@ impl Outgoing {
             let number = calls.number();
             (number, calls.oldest())
         };
-        let left_ms = Some(at_most(self.deadline, POLL).as_millis() as u64);
+        let left_ms = Some(self.deadline.left_at_most(POLL).as_millis() as u64);
         let what = What::Request { name: &self.what };
         let (caller, to) = (&self.caller.name, &from.peer);
         let query = Query::Call { id: number, oldest, from: caller, to, left_ms, what, body: Body::Here };
@@ -776,7 +775,7 @@ impl Late {
         match answer {
             Some((Some(Answer::Done(Some(given))), body)) => match given.body {
                 Body::Here => {
-                    let body = Bytes::from(body.to_bytes().into_owned());
+                    let body = copied(body);
                     let name = Arc::clone(self.mine.shared_name());
                     let resource = self.node.origins.resource(name, &given.edition, body);
                     self.put(resource);

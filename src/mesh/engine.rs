@@ -43,6 +43,11 @@ pub(super) enum Rank {
     Bulk,
 }
 
+/// A small body of its own: as it came it would hold all of the buffer that it was read into.
+pub(super) fn copied(body: &ZBytes) -> Bytes {
+    Bytes::from(body.to_bytes().into_owned())
+}
+
 /// A query that has come in. Dropping it ends it.
 pub(super) struct Incoming(zenoh::query::Query);
 
@@ -60,7 +65,7 @@ impl Incoming {
     }
 
     pub(super) fn body(&self) -> Bytes {
-        self.0.payload().map(|body| Bytes::from(body.to_bytes().into_owned())).unwrap_or_default()
+        self.0.payload().map(copied).unwrap_or_default()
     }
 
     /// One of the parameters that a stranger gave.

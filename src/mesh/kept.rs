@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use super::digests::Content;
 use super::keys::NodeId;
-use crate::deadline::Deadline;
 use crate::sync::Mutex;
 use crate::unwind::drop_user_data;
 
@@ -83,11 +82,6 @@ impl Kept {
         let over: Vec<Body> = self.0.lock().bodies.extract_if(|_, body| is_over(body)).map(|(_, body)| body).collect();
         over.into_iter().for_each(|body| drop_user_data(body.bytes));
     }
-}
-
-/// How long what is to be done by then may take, at most `most`.
-pub(super) fn at_most(deadline: Deadline, most: std::time::Duration) -> std::time::Duration {
-    deadline.left().map_or(most, |left| left.min(most))
 }
 
 #[cfg(test)]
