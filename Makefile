@@ -49,9 +49,9 @@ need-python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo 'potluck: $(PYTHON) has no venv and ensurepip: install python3-venv' >&2; exit 1; }
 
-# What is marked #[inline] is put in where it is small, in std, too; what every request goes through is #[inline(always)].
+# What is marked #[inline] is put in only where that is no larger, in std, too; what every request goes through is #[inline(always)].
 lib: need-rust need-c
-	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features $(LIB_FEATURES) -- -C llvm-args=-inlinehint-threshold=150
+	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --features $(LIB_FEATURES) -- -C llvm-args=-inlinehint-threshold=50
 	@ln -sf libpotluck.so $(LIB_DIR)/libpotluck.so.1
 
 header: need-rust

@@ -23,7 +23,7 @@ CRATE = ["Cargo.toml", "build.rs", "cbindgen.toml", "README.md", "benches", "exa
 BUILD = ["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib"]
 # POTLUCK_MESH=1: also joining the systems of other processes.
 FEATURES = "c-library,mesh-tls" if os.environ.get("POTLUCK_MESH") else "c-library"
-CODE = ["-C", "llvm-args=-inlinehint-threshold=150"]
+CODE = ["-C", "llvm-args=-inlinehint-threshold=50"]
 
 
 class BuildHook(BuildHookInterface[Any]):

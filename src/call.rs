@@ -137,9 +137,7 @@ impl After {
 
     fn work_off(&mut self) {
         loop {
-            for wait in self.heard.drain(..) {
-                wait.end(Cause::Answered, Ok(()));
-            }
+            self.heard.wake();
             match self.rare.as_mut().and_then(|rare| rare.place.pop_front()) {
                 Some(operation) => place(operation, self),
                 None => return,
@@ -241,6 +239,7 @@ pub(crate) fn free_turn(own: &Arc<PeerCore>, after: &mut After) {
 }
 
 /// Gets what `from` holds under `name` now, and puts it on the caller's shelf in the same step.
+#[inline(always)]
 pub(crate) fn request(caller: &Arc<PeerCore>, from: &str, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
     let target = match caller.system.find(from) {
@@ -391,14 +390,24 @@ impl Begun {
     pub(crate) fn done(self) -> Result<Option<Resource>> {
         match self {
             Begun::Done(result) => Ok(result),
-            Begun::Underway(_) => Err(Error::Internal("a call was left under way".to_owned())),
+            Begun::Underway(_) => Err(impossible("a call was left under way")),
         }
     }
 
     /// The same of a call that gives a resource.
+    #[inline(always)]
     pub(crate) fn resource(self) -> Result<Resource> {
-        self.done()?.ok_or_else(|| Error::Internal("a call gave no resource".to_owned()))
+        match self {
+            Begun::Done(Some(resource)) => Ok(resource),
+            Begun::Done(None) => Err(impossible("a call gave no resource")),
+            Begun::Underway(_) => Err(impossible("a call was left under way")),
+        }
     }
+}
+
+#[cold]
+fn impossible(what: &str) -> Error {
+    Error::Internal(what.to_owned())
 }
 
 /// Carries an operation out, waiting for what it must.
@@ -431,6 +440,7 @@ pub(crate) fn carry(
 }
 
 /// Does what needs no waiting: `None` if it has to wait.
+#[inline(always)]
 fn carry_at_once(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
@@ -762,6 +772,7 @@ struct Found {
 }
 
 /// Whether the operation can be done, under both locks.
+#[inline(always)]
 fn check(
     caller: &PeerCore,
     target: &PeerCore,
@@ -800,12 +811,19 @@ fn check(
 }
 
 /// Puts a resource on a shelf whose lock is held; what it replaces is released after the outermost call.
+#[inline(always)]
 fn put(peer: &Arc<PeerCore>, shelf: &mut Shelf, name: Key<'_>, resource: Resource, after: &mut After) {
-    if shelf.get(name).is_none() {
-        peer.system.registry.add_holder(name, resource.shared_name(), peer.id, peer);
+    match shelf.put(name, resource) {
+        Some(replaced) => after.release(replaced),
+        None => hold(peer, shelf, name),
     }
-    if let Some(replaced) = shelf.put(name, resource) {
-        after.release(replaced);
+}
+
+/// Says that a peer holds what was just put on its shelf.
+#[cold]
+fn hold(peer: &Arc<PeerCore>, shelf: &Shelf, name: Key<'_>) {
+    if let Some(held) = shelf.get(name) {
+        peer.system.registry.add_holder(name, held.shared_name(), peer.id, peer);
     }
 }
 

@@ -100,13 +100,9 @@ impl SystemCore {
     }
 
     /// The peer of this system that a call is aimed at. A name that nobody has is checked only then.
+    #[inline(always)]
     pub(crate) fn find(&self, peer: &str) -> Result<Arc<PeerCore>> {
-        match self.registry.find(Key::new(peer)) {
-            Some(found) => Ok(found),
-            // `name@node` is a target that only a mesh knows, as are names that nobody has here.
-            None if peer.contains('@') => Err(Error::NoSuchPeer { peer: peer.to_owned() }),
-            None => name::check_peer(peer).and(Err(Error::NoSuchPeer { peer: peer.to_owned() })),
-        }
+        self.registry.find(Key::new(peer)).ok_or_else(|| no_such_peer(peer))
     }
 
     /// The check at the entry of each call on the system: after the shutdown has begun, only handlers of it may go on.
@@ -129,6 +125,13 @@ impl SystemCore {
     pub(crate) fn closed(&self) -> Error {
         Error::Closed { name: self.name.to_string() }
     }
+}
+
+/// Of a name that nobody has here. `name@node` is a target that only a mesh knows.
+#[cold]
+fn no_such_peer(peer: &str) -> Error {
+    let bad_name = if peer.contains('@') { None } else { name::check_peer(peer).err() };
+    bad_name.unwrap_or_else(|| Error::NoSuchPeer { peer: peer.to_owned() })
 }
 
 /// Which handlers a peer has; never changes.
@@ -228,8 +231,17 @@ impl PeerCore {
     }
 
     /// The check at the entry of each call as this peer. Its own thread may go on with what needs no waiting.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_acting(&self) -> Result<()> {
+        if self.life.stage() == Stage::Open && !self.system.is_closed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.check_acting_at_end()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_acting_at_end(&self) -> Result<()> {
         match self.life.stage() {
             Stage::Open => self.system.check_inside(),
             _ if runs(self) => Ok(()),
@@ -330,7 +342,7 @@ impl FirstUse<Desk<Arc<Operation>>> {
 
 /// Of one that has told nobody anything nothing is made.
 impl FirstUse<Told<PeerCore>> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unfinished(&self, to: &PeerCore) -> Option<u64> {
         self.get()?.unfinished(to)
     }

@@ -15,13 +15,31 @@ use crate::readiness::Readiness;
 use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::turn::{Cause, Wait};
 
-/// Readers to be woken, when the outermost call ends and no lock is held.
-pub(crate) type Heard = Vec<Arc<Wait<()>>>;
+/// Readers to be woken, when the outermost call ends and no lock is held: by `wake`, or by the call's `After`. One word, since most calls wake
+/// none.
+#[derive(Default)]
+#[expect(clippy::box_collection, reason = "three words would be looked at by every call")]
+pub(crate) struct Heard(Option<Box<Vec<Arc<Wait<()>>>>>);
 
-/// By a call that has nothing else to do at its end; the others have it done by their `After`.
-pub(crate) fn wake(heard: Heard) {
-    for wait in heard {
-        wait.end(Cause::Answered, Ok(()));
+impl Heard {
+    pub(crate) fn new() -> Heard {
+        Heard(None)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn append(&mut self, waits: &mut Vec<Arc<Wait<()>>>) {
+        if !waits.is_empty() {
+            self.0.get_or_insert_default().append(waits);
+        }
+    }
+
+    pub(crate) fn wake(&mut self) {
+        for wait in self.0.take().into_iter().flat_map(|waits| *waits) {
+            wait.end(Cause::Answered, Ok(()));
+        }
     }
 }
 
@@ -52,7 +70,7 @@ struct RingState {
     ended: bool,
     /// The reader was closed: nothing can be read.
     closed: bool,
-    waits: Heard,
+    waits: Vec<Arc<Wait<()>>>,
     /// Whether `next` would give something, be it that there is nothing more to come.
     readiness: Readiness,
 }

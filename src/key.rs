@@ -15,7 +15,7 @@ pub(crate) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(text: &'a str) -> Key<'a> {
         Key { text, hash: hash(text) }
     }

@@ -12,7 +12,7 @@ use crate::core::{Begun, Form, PeerCore, Underway, in_call, runs};
 use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::feed::{self, Heard};
+use crate::feed::Heard;
 use crate::key::Key;
 use crate::mailbox::{IsClosed, NoRoom, Parcel, Receivers, Waiting};
 use crate::message::{Ask, Letter, Message, Tell};
@@ -51,7 +51,7 @@ impl Sending {
             (Phase::Queued, Waiting::Ask(ask)) => {
                 let mut heard = Heard::new();
                 record_ask(&self.to, ask, &mut heard);
-                feed::wake(heard);
+                heard.wake();
             }
             _ => return Bytes::new(),
         }

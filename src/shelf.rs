@@ -104,20 +104,25 @@ impl Shelf {
         self.is_closed = true;
     }
 
+    #[inline(always)]
     pub(crate) fn get(&self, name: Key<'_>) -> Option<&Resource> {
         self.slot(name)?.held()
     }
 
     #[inline(always)]
     fn slot(&self, name: Key<'_>) -> Option<&Slot> {
-        let first = self.first.iter().flatten().find(|slot| slot.is(name));
-        first.or_else(|| self.others.as_ref()?.find(name.hash, |slot| slot.is(name)))
+        match &self.first {
+            [Some(slot), _] | [_, Some(slot)] if slot.is(name) => Some(slot),
+            _ => self.others.as_ref()?.find(name.hash, |slot| slot.is(name)),
+        }
     }
 
     #[inline(always)]
     fn slot_mut(&mut self, name: Key<'_>) -> Option<&mut Slot> {
-        let first = self.first.iter_mut().flatten().find(|slot| slot.is(name));
-        first.or_else(|| self.others.as_mut()?.find_mut(name.hash, |slot| slot.is(name)))
+        match &mut self.first {
+            [Some(slot), _] | [_, Some(slot)] if slot.is(name) => Some(slot),
+            _ => self.others.as_mut()?.find_mut(name.hash, |slot| slot.is(name)),
+        }
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
@@ -135,6 +140,7 @@ impl Shelf {
     }
 
     /// Whether `resource` fits in place of what is held under its name.
+    #[inline(always)]
     pub(crate) fn has_room(&self, name: Key<'_>, resource: &Resource, peer: &str) -> Result<()> {
         let size = resource.len() as u64;
         if self.bytes.saturating_add(size) <= self.bytes_max {

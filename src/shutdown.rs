@@ -14,7 +14,7 @@ use crate::close::{self, Ended};
 use crate::core::{PeerCore, Stage, SystemCore, in_call, running};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::feed::{self, Heard};
+use crate::feed::Heard;
 use crate::snapshot;
 use crate::sync::{Arc, Ordering};
 use crate::turn::{Cause, Wait};
@@ -84,7 +84,7 @@ pub(crate) fn shutdown(system: &Arc<SystemCore>, timeout: Duration) -> Result<Re
     if ended == Ended::Yes {
         let mut heard = Heard::new();
         system.feed.lock().close(&mut heard);
-        feed::wake(heard);
+        heard.wake();
     }
     Ok(report(ended))
 }

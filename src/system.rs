@@ -11,7 +11,7 @@ use crate::dead_letters::DeadLetters;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::feed::{self, Feed, Heard};
+use crate::feed::{Feed, Heard};
 use crate::fork;
 use crate::holder::Holder;
 use crate::key::Key;
@@ -172,7 +172,7 @@ impl PeerSystem {
             elsewhere.come(&core.name);
         }
         drop((feed, spawning));
-        feed::wake(heard);
+        heard.wake();
         system.arrivals.come(&core.name);
         Ok(Peer::new(core))
     }

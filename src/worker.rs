@@ -14,7 +14,7 @@ use crate::deadline::Deadline;
 use crate::doing::{About, Doing};
 use crate::error::Error;
 use crate::event::Event;
-use crate::feed::{self, Heard};
+use crate::feed::Heard;
 use crate::key::Key;
 use crate::message::Letter;
 use crate::peer::{HandlerError, HandlerResult, Handlers, Peer};
@@ -354,7 +354,7 @@ fn leave(core: &Arc<PeerCore>, handlers: Handlers) {
         // Under the lock, which a shutdown takes last: after it, all have ended.
         core.life.step(Stage::Closing, Stage::Ended);
     }
-    feed::wake(heard);
+    heard.wake();
     core.told.close();
     shutdown::left(core);
 }

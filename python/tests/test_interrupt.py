@@ -8,6 +8,8 @@ START = """
 import os, signal, sys, threading, time
 import potluck
 
+# What a shell runs in the background, it starts without it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 kitchen = potluck.PeerSystem("kitchen")
 begun, go_on = threading.Event(), threading.Event()
 made = []

@@ -9,7 +9,7 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::guard::{around_callback, c_text};
-use super::handle::{Reserved, Table};
+use super::handle::{Held, Reserved, Table};
 use super::message::{self, MESSAGES, potluck_message_t};
 use super::peer::{potluck_peer_options_t, potluck_peer_t};
 use super::resource::{self, RESOURCES, potluck_resource_t};
@@ -167,7 +167,7 @@ fn foreign<T>(call: impl FnOnce() -> T) -> (T, Option<String>) {
 
 /// The callbacks of one peer: its id, and its user data.
 struct Callbacks {
-    id: Arc<Reserved<'static, Peer>>,
+    id: Arc<Reserved<Peer>>,
     user_data: UserData,
 }
 
@@ -180,12 +180,12 @@ impl Callbacks {
 }
 
 /// An id that is the callback's until it returns.
-struct Borrowed<T: 'static> {
+struct Borrowed<T: Held> {
     table: &'static Table<T>,
     id: u64,
 }
 
-impl<T> Borrowed<T> {
+impl<T: Held> Borrowed<T> {
     fn new(table: &'static Table<T>, value: T) -> Result<Borrowed<T>, HandlerError> {
         Ok(Borrowed { table, id: table.insert(value)? })
     }
@@ -196,7 +196,7 @@ impl<T> Borrowed<T> {
     }
 }
 
-impl<T> Drop for Borrowed<T> {
+impl<T: Held> Drop for Borrowed<T> {
     fn drop(&mut self) {
         // A callback that released what it had borrowed has only harmed itself: its id is stale, here as there.
         drop(self.table.remove(self.id));
@@ -204,11 +204,7 @@ impl<T> Drop for Borrowed<T> {
 }
 
 /// The handlers that call the callbacks of `options`, as the peer with this id.
-pub(super) fn handlers(
-    options: &potluck_peer_options_t,
-    user_data: UserData,
-    id: Arc<Reserved<'static, Peer>>,
-) -> PeerOptions {
+pub(super) fn handlers(options: &potluck_peer_options_t, user_data: UserData, id: Arc<Reserved<Peer>>) -> PeerOptions {
     let callbacks = Arc::new(Callbacks { id, user_data });
     let mut handlers = PeerOptions::new();
     if let Some(function) = options.on_message {

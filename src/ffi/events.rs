@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 
 use super::guard::guard;
-use super::handle::{Kind, Table};
+use super::handle::{Held, Kind, Table};
 use super::input::{self, CStruct};
 use super::library::{POTLUCK_ADDRESS_SIZE, POTLUCK_NAME_SIZE};
 use super::output;
@@ -66,6 +66,8 @@ pub struct potluck_event_t {
 unsafe impl CStruct for potluck_event_t {}
 
 pub(super) static READERS: Table<EventReader> = Table::new(Kind::Events);
+
+impl Held for EventReader {}
 
 /// Writes a text into a field, cut between characters if it does not fit, with a NUL at the end.
 fn write(field: &mut [c_char], text: &str) {
@@ -175,8 +177,9 @@ pub unsafe extern "C" fn potluck_events_fd(events: potluck_events_t, out_fd: *mu
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_events_close(events: potluck_events_t) -> potluck_status_t {
     guard(|| {
-        if let Some(reader) = READERS.remove(events.id)? {
-            reader.close();
+        match READERS.remove(events.id) {
+            Some(reader) => reader.close(),
+            None => READERS.check_over(events.id)?,
         }
         Ok(())
     })

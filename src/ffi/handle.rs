@@ -7,19 +7,23 @@
 //!
 //! The upper 6 bits of a slot are its slab (`slab`), which has the slots and no lock. A thread takes new ids from a slab of its own,
 //! which it shares with others only where there are many threads, and from the next where that one is full; a removed id goes back to where it came from.
+//! Of a kind whose ids come and go with each call (`Held::spare`) a thread keeps one slot that it has made vacant, and takes its next id from
+//! that: which looks at nothing that threads share. When the thread ends, it goes back.
 //!
 //! In a child made by fork a slab may be in the middle of anything, so every look-up fails before it touches one; a call that looks
 //! nothing up checks by itself.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::LocalKey;
 
 use parking_lot::Mutex;
 
-pub(super) use super::slab::Ref;
-use super::slab::{GENERATION_BITS, INDEX_BITS, NeverIssued, Slab, Vacant};
+use super::slab::{self, GENERATION_BITS, INDEX_BITS, Slab, Vacant};
 use crate::{Error, Result, cancel, fork};
 
 const SLAB_BITS: u32 = 6;
@@ -57,48 +61,57 @@ impl Kind {
     }
 }
 
+/// What ids stand for.
+pub(super) trait Held: Send + Sync + Sized + 'static {
+    /// Where the calling thread keeps a vacant slot for its next id. For a type of which there is one table.
+    #[inline(always)]
+    fn spare() -> Option<&'static LocalKey<Spare<Self>>> {
+        None
+    }
+}
+
+pub(super) type Spare<T> = Cell<Option<Vacant<'static, T>>>;
+
 /// The ids of one kind and their values.
 pub(super) struct Table<T> {
     kind: Kind,
     slabs: [OnceLock<Box<Slab<T>>>; SLABS],
 }
 
-impl<T> Table<T> {
+impl<T: Held> Table<T> {
     pub(super) const fn new(kind: Kind) -> Table<T> {
         Table { kind, slabs: [const { OnceLock::new() }; SLABS] }
     }
 
     /// Puts a value in and gives its id.
-    #[inline]
-    pub(super) fn insert(&self, value: T) -> Result<u64> {
+    #[inline(always)]
+    pub(super) fn insert(&'static self, value: T) -> Result<u64> {
         let (id, vacant) = self.issue()?;
         vacant.fill(value);
         Ok(id)
     }
 
     /// An id whose value comes later.
-    pub(super) fn reserve(&self) -> Result<Reserved<'_, T>> {
+    pub(super) fn reserve(&'static self) -> Result<Reserved<T>> {
         let (id, vacant) = self.issue()?;
         Ok(Reserved { id, vacant: Mutex::new(Some(vacant)) })
     }
 
-    fn issue(&self) -> Result<(u64, Vacant<'_, T>)> {
+    #[inline(always)]
+    fn issue(&'static self) -> Result<(u64, Vacant<'static, T>)> {
         fork::check()?;
-        let own = own_slab();
-        let (at, vacant) = match self.slabs[own].get().and_then(|slab| slab.take()) {
-            Some(vacant) => (own, vacant),
-            None => self.take_from(own)?,
+        let vacant = match T::spare().and_then(|spare| spare.try_with(Cell::take).ok()?) {
+            Some(vacant) => vacant,
+            None => self.take_vacant()?,
         };
-        let id =
-            self.prefix() << TAG_SHIFT | vacant.generation() << SLOT_BITS | (at as u64) << INDEX_BITS | vacant.index();
-        Ok((id, vacant))
+        Ok((self.prefix() << TAG_SHIFT | vacant.generation() << SLOT_BITS | vacant.number(), vacant))
     }
 
-    /// A slot of this slab, made if it is not there yet, or of the first after it that is not full.
-    #[cold]
+    /// A slot of this thread's slab, made if it is not there yet, or of the first after it that is not full.
     #[inline(never)]
-    fn take_from(&self, own: usize) -> Result<(usize, Vacant<'_, T>)> {
-        let take = |at: usize| Some((at, self.slabs[at].get_or_init(|| Box::new(Slab::new())).take()?));
+    fn take_vacant(&'static self) -> Result<Vacant<'static, T>> {
+        let own = own_slab();
+        let take = |at: usize| self.slabs[at].get_or_init(|| Box::new(Slab::new(at))).take();
         let taken = (own..own + SLABS).find_map(|at| take(at % SLABS));
         taken.ok_or_else(|| Error::LimitReached(format!("{} ids of one kind at a time", 1 << SLOT_BITS)))
     }
@@ -109,33 +122,45 @@ impl<T> Table<T> {
         self.slabs.iter().filter_map(OnceLock::get).map(|slab| slab.live()).sum()
     }
 
-    /// The id is over; gives a reference to its value. `None`: it was over before.
-    #[inline]
-    pub(super) fn remove(&self, id: u64) -> Result<Option<Ref<'_, T>>> {
-        self.look(id, |slab, index, generation| slab.remove(index, generation))
-    }
-
-    /// What the id stands for: a reference of the caller's own. `None`: it is over.
-    #[inline]
-    pub(super) fn find(&self, id: u64) -> Result<Option<Ref<'_, T>>> {
+    /// What the id stands for: a reference of the caller's own. `None` of any other number, for which `check_over` has a reason.
+    #[inline(always)]
+    pub(super) fn find(&'static self, id: u64) -> Option<Ref<T>> {
         self.look(id, |slab, index, generation| slab.find(index, generation))
     }
 
-    /// Looks into the slab of an id of this table and this copy. Fails in a child made by fork before that.
+    /// The id is over; gives a reference to its value. `None` as of `find`.
     #[inline(always)]
-    fn look<'a>(
-        &'a self,
+    pub(super) fn remove(&'static self, id: u64) -> Option<Ref<T>> {
+        self.look(id, |slab, index, generation| slab.remove(index, generation))
+    }
+
+    /// Looks into the slab of an id of this table and this copy; not in a child made by fork.
+    #[inline(always)]
+    fn look(
+        &'static self,
         id: u64,
-        look: impl FnOnce(&'a Slab<T>, u64, u64) -> Result<Option<Ref<'a, T>>, NeverIssued>,
-    ) -> Result<Option<Ref<'a, T>>> {
+        look: impl FnOnce(&'static Slab<T>, u64, u64) -> Option<slab::Ref<'static, T>>,
+    ) -> Option<Ref<T>> {
+        if fork::check().is_err() || id >> TAG_SHIFT != self.prefix() {
+            return None;
+        }
+        let (slab, index, generation) = parts(id);
+        look(self.slabs[slab].get()?, index, generation).map(|found| Ref(ManuallyDrop::new(found)))
+    }
+
+    /// Of an id that is not found: well if it is over, else why it is none.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn check_over(&self, id: u64) -> Result<()> {
         fork::check()?;
         if id >> TAG_SHIFT != self.prefix() {
             return Err(self.not_of_this_table(id));
         }
-        let at = (id >> INDEX_BITS) as usize % SLABS;
-        let (index, generation) = (id % (1 << INDEX_BITS), (id >> SLOT_BITS) % (1 << GENERATION_BITS));
-        let found = self.slabs[at].get().map_or(Err(NeverIssued), |slab| look(slab, index, generation));
-        found.map_err(|NeverIssued| never_issued())
+        let (slab, index, generation) = parts(id);
+        match self.slabs[slab].get().is_some_and(|slab| slab.is_over(index, generation)) {
+            true => Ok(()),
+            false => Err(Error::InvalidHandle("this id was never issued".to_owned())),
+        }
     }
 
     /// What all ids of this table begin with: kind and tag.
@@ -143,7 +168,6 @@ impl<T> Table<T> {
         (self.kind as u64) << TAG_BITS | tag()
     }
 
-    #[cold]
     fn not_of_this_table(&self, id: u64) -> Error {
         let (wanted, kind) = (Kind::named(self.kind as u64), id >> KIND_SHIFT);
         Error::InvalidHandle(match kind {
@@ -155,38 +179,91 @@ impl<T> Table<T> {
 
     /// The value of an id that owns a reference.
     #[inline]
-    pub(super) fn get(&self, id: u64) -> Result<Ref<'_, T>> {
-        self.find(id)?.ok_or_else(|| self.released())
+    pub(super) fn get(&'static self, id: u64) -> Result<Ref<T>> {
+        self.find(id).ok_or_else(|| self.released(id))
     }
 
     /// The value of an id that is a name: one that has ended is closed.
-    #[inline]
-    pub(super) fn get_named(&self, id: u64) -> Result<Ref<'_, T>> {
-        self.find(id)?.ok_or_else(closed)
+    #[inline(always)]
+    pub(super) fn get_named(&'static self, id: u64) -> Result<Ref<T>> {
+        self.find(id).ok_or_else(|| self.closed(id))
     }
 
     /// Ends an id that owns a reference; gives that.
-    #[inline]
-    pub(super) fn release(&self, id: u64) -> Result<Ref<'_, T>> {
-        self.remove(id)?.ok_or_else(|| self.released())
+    #[inline(always)]
+    pub(super) fn take(&'static self, id: u64) -> Result<Ref<T>> {
+        self.remove(id).ok_or_else(|| self.released(id))
+    }
+
+    /// Ends an id that owns a reference, and that with it.
+    #[inline(always)]
+    pub(super) fn release(&'static self, id: u64) -> Result<()> {
+        self.take(id).map(|found| ManuallyDrop::new(found).count_out())
     }
 
     #[cold]
-    fn released(&self) -> Error {
-        Error::InvalidHandle(format!(
-            "this id of {} was released, or lent to a callback that has returned",
-            Kind::named(self.kind as u64)
-        ))
+    fn released(&self, id: u64) -> Error {
+        self.check_over(id).err().unwrap_or_else(|| {
+            Error::InvalidHandle(format!(
+                "this id of {} was released, or lent to a callback that has returned",
+                Kind::named(self.kind as u64)
+            ))
+        })
+    }
+
+    #[cold]
+    fn closed(&self, id: u64) -> Error {
+        self.check_over(id).err().unwrap_or(Error::Closed { name: String::new() })
+    }
+}
+
+/// The number of an id's slab, its place there and its generation.
+#[inline(always)]
+fn parts(id: u64) -> (usize, u64, u64) {
+    let slab = (id >> INDEX_BITS) as usize % SLABS;
+    (slab, id % (1 << INDEX_BITS), (id >> SLOT_BITS) % (1 << GENERATION_BITS))
+}
+
+/// A counted reference to a value: it stays as long as this does, whatever becomes of its id.
+pub(super) struct Ref<T: Held>(ManuallyDrop<slab::Ref<'static, T>>);
+
+impl<T: Held> Deref for Ref<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Held> Drop for Ref<T> {
+    fn drop(&mut self) {
+        self.count_out();
+    }
+}
+
+impl<T: Held> Ref<T> {
+    /// As the last thing that is done with it.
+    #[inline(always)]
+    fn count_out(&mut self) {
+        // SAFETY: it is not used again.
+        let reference = unsafe { ManuallyDrop::take(&mut self.0) };
+        reference.leave(|vacant| {
+            if let Some(spare) = T::spare() {
+                // One that was kept before goes back to its slab, as this one does on a thread that is ending.
+                let _ = spare.try_with(|spare| drop(spare.replace(Some(vacant))));
+            }
+        });
     }
 }
 
 /// An id that counts as never issued until it has its value. Dropped before that, it is given up.
-pub(super) struct Reserved<'a, T> {
+pub(super) struct Reserved<T: 'static> {
     id: u64,
-    vacant: Mutex<Option<Vacant<'a, T>>>,
+    vacant: Mutex<Option<Vacant<'static, T>>>,
 }
 
-impl<T> Reserved<'_, T> {
+impl<T> Reserved<T> {
     pub(super) fn id(&self) -> u64 {
         self.id
     }
@@ -198,16 +275,6 @@ impl<T> Reserved<'_, T> {
             vacant.fill(value());
         }
     }
-}
-
-#[cold]
-fn closed() -> Error {
-    Error::Closed { name: String::new() }
-}
-
-#[cold]
-fn never_issued() -> Error {
-    Error::InvalidHandle("this id was never issued".to_owned())
 }
 
 /// Tells this loaded copy of the library from others in the process: random, not 0.
@@ -242,22 +309,39 @@ mod tests {
     /// A value in the tables of these tests.
     type Value = Arc<u64>;
 
+    impl Held for () {}
+    impl Held for u32 {}
+    impl Held for u64 {}
+    impl Held for Value {}
+
+    /// A value of whose ids each thread keeps one.
+    #[derive(Debug, PartialEq)]
+    struct Kept(u64);
+
+    impl Held for Kept {
+        fn spare() -> Option<&'static LocalKey<Spare<Kept>>> {
+            thread_local!(static SPARE: Spare<Kept> = const { Cell::new(None) });
+            Some(&SPARE)
+        }
+    }
+
     fn slab_of(id: u64) -> u64 {
         (id >> INDEX_BITS) % SLABS as u64
     }
 
     /// Ids of a table, one after another, of a thread of its own.
-    fn insert_elsewhere(table: &Table<u64>, values: std::ops::Range<u64>) -> Vec<u64> {
+    fn insert_elsewhere(table: &'static Table<u64>, values: std::ops::Range<u64>) -> Vec<u64> {
         thread::scope(|scope| scope.spawn(|| values.map(|value| table.insert(value).unwrap()).collect()).join())
             .unwrap()
     }
 
     #[test]
     fn ids_come_once_and_answer_when_stale() {
-        let table: Table<u32> = Table::new(Kind::Resource);
+        static TABLE: Table<u32> = Table::new(Kind::Resource);
+        let table = &TABLE;
         let first = table.insert(7).unwrap();
         assert_eq!(table.get(first).as_deref(), Ok(&7));
-        assert_eq!(table.release(first).as_deref(), Ok(&7));
+        assert_eq!(table.take(first).as_deref(), Ok(&7));
         assert!(matches!(table.get(first), Err(Error::InvalidHandle(_))));
         assert!(matches!(table.release(first), Err(Error::InvalidHandle(_))));
         assert!(matches!(table.get_named(first), Err(Error::Closed { .. })));
@@ -270,8 +354,10 @@ mod tests {
 
     #[test]
     fn any_value_is_answered() {
-        let table: Table<u32> = Table::new(Kind::List);
-        let other: Table<u32> = Table::new(Kind::Events);
+        static TABLE: Table<u32> = Table::new(Kind::List);
+        let table = &TABLE;
+        static OTHER: Table<u32> = Table::new(Kind::Events);
+        let other = &OTHER;
         let id = table.insert(1).unwrap();
         other.insert(2).unwrap();
         for bit in 0..64 {
@@ -281,17 +367,19 @@ mod tests {
         }
         assert_eq!(table.get(id).as_deref(), Ok(&1), "nobody else's value was released");
         for value in [0, 1, u64::MAX, u64::MAX >> 4] {
-            assert!(matches!(table.find(value), Err(Error::InvalidHandle(_))), "{value:x}");
+            assert!(table.find(value).is_none());
+            assert!(matches!(table.check_over(value), Err(Error::InvalidHandle(_))), "{value:x}");
         }
     }
 
     #[test]
     fn a_value_outlives_its_id_as_long_as_somebody_uses_it() {
-        let table: Table<Value> = Table::new(Kind::Pending);
+        static TABLE: Table<Value> = Table::new(Kind::Pending);
+        let table = &TABLE;
         let value = Arc::new(0);
         let id = table.insert(Arc::clone(&value)).unwrap();
         let (one, other) = (table.get(id).unwrap(), table.get(id).unwrap());
-        drop(table.release(id).unwrap());
+        table.release(id).unwrap();
         assert!(matches!(table.get(id), Err(Error::InvalidHandle(_))));
         assert_eq!((table.live(), Arc::strong_count(&value)), (0, 2));
         drop(one);
@@ -305,11 +393,12 @@ mod tests {
 
     #[test]
     fn a_reserved_id_was_never_issued_until_it_is_filled() {
-        let table: Table<u32> = Table::new(Kind::Peer);
+        static TABLE: Table<u32> = Table::new(Kind::Peer);
+        let table = &TABLE;
         let reserved = table.reserve().unwrap();
         let id = reserved.id();
         assert!(matches!(table.get_named(id), Err(Error::InvalidHandle(_))));
-        assert!(matches!(table.remove(id), Err(Error::InvalidHandle(_))));
+        assert!(table.remove(id).is_none() && table.check_over(id).is_err());
         assert_eq!(table.live(), 0);
         drop(reserved);
         let reserved = table.reserve().unwrap();
@@ -317,7 +406,7 @@ mod tests {
         reserved.fill(|| 1);
         reserved.fill(|| 2);
         assert_eq!(table.get_named(id).as_deref(), Ok(&1));
-        drop(table.release(id).unwrap());
+        table.release(id).unwrap();
         reserved.fill(|| 3);
         assert!(matches!(table.get_named(id), Err(Error::Closed { .. })));
         drop(reserved);
@@ -326,28 +415,30 @@ mod tests {
 
     #[test]
     fn a_full_slab_goes_on_in_the_next_and_a_full_table_says_so() {
-        let table: Table<()> = Table::new(Kind::Message);
+        static TABLE: Table<()> = Table::new(Kind::Message);
+        let table = &TABLE;
         let first: Vec<u64> = (0..1 << INDEX_BITS).map(|_| table.insert(()).unwrap()).collect();
         assert!(first.iter().all(|id| slab_of(*id) == slab_of(first[0])));
         let next = table.insert(()).unwrap();
         assert_eq!(slab_of(next), (slab_of(first[0]) + 1) % SLABS as u64);
-        drop(table.release(first[7]).unwrap());
+        table.release(first[7]).unwrap();
         assert_eq!(slab_of(table.insert(()).unwrap()), slab_of(first[0]), "there is room again");
         // All of the other slabs are as good as full.
         for slab in &table.slabs {
-            slab.get_or_init(|| Box::new(Slab::new())).fill_up();
+            slab.get_or_init(|| Box::new(Slab::new(0))).fill_up();
         }
         assert!(matches!(table.insert(()), Err(Error::LimitReached(_))));
         assert!(matches!(table.reserve(), Err(Error::LimitReached(_))));
-        drop(table.release(next).unwrap());
+        table.release(next).unwrap();
         assert_eq!(slab_of(table.insert(()).unwrap()), slab_of(next));
         assert!(matches!(table.insert(()), Err(Error::LimitReached(_))));
     }
 
     #[test]
     fn threads_take_from_slabs_of_their_own_and_give_back_where_it_came_from() {
-        let table: Table<u64> = Table::new(Kind::Resource);
-        let (ours, theirs) = (insert_elsewhere(&table, 0..100), insert_elsewhere(&table, 100..200));
+        static TABLE: Table<u64> = Table::new(Kind::Resource);
+        let table = &TABLE;
+        let (ours, theirs) = (insert_elsewhere(table, 0..100), insert_elsewhere(table, 100..200));
         assert_ne!(slab_of(ours[0]), slab_of(theirs[0]));
         let all = || ours.iter().chain(&theirs);
         assert!(all().zip(0..).all(|(id, value)| table.get(*id).as_deref() == Ok(&value)));
@@ -355,29 +446,52 @@ mod tests {
         // Whoever releases, no slab grows: each slot is found again by the threads that it belongs to.
         let used =
             |table: &Table<u64>| table.slabs.iter().filter_map(OnceLock::get).map(|slab| slab.len()).sum::<u64>();
-        let before = used(&table);
+        let before = used(table);
         // Joined one by one: the end of the scope alone is nothing that the thread sanitizer sees.
         thread::scope(|scope| {
-            let table = &table;
             let (give, taken) = std::sync::mpsc::sync_channel(8);
             let giver =
                 scope.spawn(move || (0..10_000).try_for_each(|value| give.send(table.insert(value).unwrap())).unwrap());
-            let taker = scope.spawn(move || taken.iter().for_each(|id| drop(table.release(id).unwrap())));
+            let taker = scope.spawn(move || taken.iter().for_each(|id| table.release(id).unwrap()));
             giver.join().and(taker.join()).unwrap();
         });
-        assert!(used(&table) <= before + 10, "{before} and then {}", used(&table));
+        assert!(used(table) <= before + 10, "{before} and then {}", used(table));
         assert_eq!(table.live(), 200);
     }
 
     #[test]
+    fn a_thread_takes_its_next_id_from_the_slot_that_it_released_last_and_leaves_it_when_it_ends() {
+        static TABLE: Table<Kept> = Table::new(Kind::Resource);
+        let number = |id: u64| id % (1 << SLOT_BITS);
+        let take_and_release = || {
+            let [one, other] = [1, 2].map(|value| TABLE.insert(Kept(value)).unwrap());
+            for id in [one, other] {
+                TABLE.release(id).unwrap();
+                assert!(matches!(TABLE.get(id), Err(Error::InvalidHandle(_))));
+            }
+            let [third, fourth] = [3, 4].map(|value| TABLE.insert(Kept(value)).unwrap());
+            assert_eq!([third, fourth].map(number), [other, one].map(number));
+            assert_eq!(TABLE.get(third).as_deref(), Ok(&Kept(3)));
+            assert_eq!([one, other, third, fourth].into_iter().collect::<HashSet<_>>().len(), 4);
+            TABLE.release(fourth).unwrap();
+            [third, fourth]
+        };
+        let [third, fourth] = thread::scope(|scope| scope.spawn(take_and_release).join()).unwrap();
+        let slab = TABLE.slabs[slab_of(third) as usize].get().unwrap();
+        assert_eq!((slab.take().map(|vacant| vacant.number()), slab.len()), (Some(number(fourth)), 2));
+        assert_eq!(TABLE.live(), 1);
+    }
+
+    #[test]
     fn a_release_beside_running_calls_is_safe() {
-        let table: Table<Value> = Table::new(Kind::Resource);
+        static TABLE: Table<Value> = Table::new(Kind::Resource);
+        let table = &TABLE;
         let (threads, rounds) = (4, 3_000);
         let (barrier, value) = (Barrier::new(threads), Arc::new(7));
         let (current, released) = (AtomicU64::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {
             let threads = (0..threads).map(|number| {
-                let (table, barrier, value, current, released) = (&table, &barrier, &value, &current, &released);
+                let (table, barrier, value, current, released) = (table, &barrier, &value, &current, &released);
                 scope.spawn(move || {
                     for round in 0..rounds {
                         if number == round % threads {

@@ -14,17 +14,22 @@ use crate::{Error, Result};
 /// # Safety
 ///
 /// As for `text`.
+#[inline(always)]
 pub(super) unsafe fn name<'a>(what: &str, name: *const c_char) -> Result<&'a str> {
-    if name.is_null() {
-        return Err(is_null(what));
-    }
-    // SAFETY: the caller promises that it is NUL-terminated and stays as it is.
-    let name = unsafe { CStr::from_ptr(name) };
-    utf8(name).ok_or_else(|| bad_name(what, name))
+    // SAFETY: as the caller promises.
+    unsafe { utf8(name).ok_or_else(|| bad_name(what, name)) }
 }
 
+/// # Safety
+///
+/// As for `text`.
 #[cold]
-fn bad_name(what: &str, name: &CStr) -> Error {
+unsafe fn bad_name(what: &str, name: *const c_char) -> Error {
+    if name.is_null() {
+        return is_null(what);
+    }
+    // SAFETY: as the caller promises.
+    let name = unsafe { CStr::from_ptr(name) };
     Error::InvalidName { name: name.to_string_lossy().into_owned(), reason: format!("{what} is not UTF-8") }
 }
 
@@ -34,12 +39,11 @@ fn bad_name(what: &str, name: &CStr) -> Error {
 ///
 /// `text` is NULL or NUL-terminated, and stays as it is for as long as the result is used.
 pub(super) unsafe fn text<'a>(what: &str, text: *const c_char) -> Result<&'a str> {
-    if text.is_null() {
-        return Err(is_null(what));
-    }
-    // SAFETY: the caller promises that it is NUL-terminated and stays as it is.
-    let text = unsafe { CStr::from_ptr(text) };
-    utf8(text).ok_or_else(|| Error::InvalidArgument(format!("{what} is not UTF-8")))
+    // SAFETY: as the caller promises.
+    unsafe { utf8(text) }.ok_or_else(|| match text.is_null() {
+        true => is_null(what),
+        false => Error::InvalidArgument(format!("{what} is not UTF-8")),
+    })
 }
 
 /// A list of texts; NULL only with length 0.
@@ -69,11 +73,28 @@ fn is_null(what: &str) -> Error {
     Error::InvalidArgument(format!("{what} is NULL"))
 }
 
-/// As `CStr::to_str`, which for a short text takes several times as long as to see that it is ASCII.
-#[inline(always)]
-fn utf8(text: &CStr) -> Option<&str> {
-    let bytes = text.to_bytes();
-    if bytes.is_ascii() {
+/// What is NUL-terminated and UTF-8. Most names are ASCII and short, which is seen sooner than by `CStr::to_str`.
+///
+/// # Safety
+///
+/// As for `text`.
+#[inline(never)]
+unsafe fn utf8<'a>(text: *const c_char) -> Option<&'a str> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: the caller promises that it is NUL-terminated and stays as it is.
+    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
+    // The ends may overlap: a byte may be looked at twice.
+    let any = match (bytes.last_chunk(), bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(last), _, _) => {
+            let words = bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
+            words.fold(u64::from_ne_bytes(*last), |all, word| all | word)
+        }
+        (_, Some(first), Some(last)) => u64::from(u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)),
+        _ => u64::from(bytes.iter().fold(0, |all, byte| all | byte)),
+    };
+    if any & u64::from_ne_bytes([0x80; 8]) == 0 {
         // SAFETY: ASCII is UTF-8.
         return Some(unsafe { str::from_utf8_unchecked(bytes) });
     }
@@ -124,6 +145,7 @@ pub(super) unsafe fn adopt(data: *const c_void, data_len: usize, adopted: Option
 }
 
 /// A timeout: -1 for ever, 0 do not wait.
+#[inline(always)]
 pub(super) fn timeout(timeout_ms: i64) -> Result<Duration> {
     duration("timeout_ms", timeout_ms)
 }

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 
 use super::guard::{c_text, guard};
-use super::handle::{Kind, Table};
+use super::handle::{Held, Kind, Table};
 use super::output;
 use super::status::{POTLUCK_OK, potluck_status_t, status_of};
 use crate::{DeadLetter, Holder, Mingled, Resource, Result, Running};
@@ -41,6 +41,8 @@ pub struct potluck_item_t {
 }
 
 pub(super) static LISTS: Table<Entries> = Table::new(Kind::List);
+
+impl Held for Entries {}
 
 /// The items, and the strings that they point to.
 pub(super) struct Entries {
@@ -197,5 +199,5 @@ pub unsafe extern "C" fn potluck_list_items(
 /// OK, INVALID_HANDLE (also when it was released before).
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_list_release(list: potluck_list_t) -> potluck_status_t {
-    guard(|| LISTS.release(list.id).map(drop))
+    guard(|| LISTS.release(list.id))
 }

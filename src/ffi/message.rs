@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::sync::OnceLock;
 
 use super::guard::{c_text, guard};
-use super::handle::{Kind, Table};
+use super::handle::{Held, Kind, Table};
 use super::input::{self, CStruct};
 use super::output;
 use super::status::potluck_status_t;
@@ -43,6 +43,8 @@ pub struct potluck_message_info_t {
 unsafe impl CStruct for potluck_message_info_t {}
 
 pub(super) static MESSAGES: Table<Entry> = Table::new(Kind::Message);
+
+impl Held for Entry {}
 
 /// A message and, once somebody asks, its names as C has them.
 pub(super) struct Entry {
@@ -107,5 +109,5 @@ pub unsafe extern "C" fn potluck_message_reply(
 /// OK, INVALID_HANDLE (also when it was released before).
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_message_release(message: potluck_message_t) -> potluck_status_t {
-    guard(|| MESSAGES.release(message.id).map(drop))
+    guard(|| MESSAGES.release(message.id))
 }

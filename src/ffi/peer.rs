@@ -9,7 +9,7 @@ use super::callback::{
     potluck_on_request_fn, potluck_on_stop_fn, potluck_release_fn,
 };
 use super::guard::{guard, guard_outcome};
-use super::handle::{Kind, Ref, Table};
+use super::handle::{Held, Kind, Ref, Table};
 use super::input::{self, CStruct};
 use super::list::{self, potluck_list_t};
 use super::message::{self, MESSAGES, potluck_message_t};
@@ -61,23 +61,25 @@ unsafe impl CStruct for potluck_peer_options_t {}
 
 pub(super) static PEERS: Table<Peer> = Table::new(Kind::Peer);
 
+impl Held for Peer {}
+
 impl Table<Peer> {
     /// False, and the id is over, if its peer has ended by itself.
-    pub(super) fn end_if_closed(&self, id: u64) -> bool {
+    pub(super) fn end_if_closed(&'static self, id: u64) -> bool {
         match self.find(id) {
             // Then this close only joins the thread, which is about to be gone.
-            Ok(Some(peer)) if peer.has_ended() && peer.close(Duration::ZERO) == Ok(Ended::Yes) => {
+            Some(peer) if peer.has_ended() && peer.close(Duration::ZERO) == Ok(Ended::Yes) => {
                 drop(self.remove(id));
                 false
             }
-            Ok(Some(_)) => true,
-            Ok(None) | Err(_) => false,
+            Some(_) => true,
+            None => false,
         }
     }
 }
 
-#[inline]
-pub(super) fn find(peer: potluck_peer_t) -> Result<Ref<'static, Peer>> {
+#[inline(always)]
+pub(super) fn find(peer: potluck_peer_t) -> Result<Ref<Peer>> {
     PEERS.get_named(peer.id)
 }
 
@@ -144,8 +146,8 @@ pub unsafe extern "C" fn potluck_peer_spawn(
 pub extern "C" fn potluck_peer_close(peer: potluck_peer_t, timeout_ms: i64) -> potluck_status_t {
     guard_outcome(|| {
         let timeout = input::timeout(timeout_ms)?;
-        let Some(live) = PEERS.find(peer.id)? else {
-            return Ok(POTLUCK_OK);
+        let Some(live) = PEERS.find(peer.id) else {
+            return PEERS.check_over(peer.id).map(|()| POTLUCK_OK);
         };
         match live.close(timeout)? {
             Ended::Yes => {
@@ -325,7 +327,7 @@ pub unsafe extern "C" fn potluck_peer_request(
         let (from, name) = unsafe { (input::name("from", from)?, input::name("name", name)?) };
         let got = peer.request(from, name, input::timeout(timeout_ms)?)?;
         // SAFETY: as above.
-        unsafe { resource::give(got, out_resource) }
+        unsafe { resource::give_here(got, out_resource) }
     })
 }
 

@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::guard::{guard, guard_outcome};
-use super::handle::{Kind, Table};
+use super::handle::{Held, Kind, Table};
 use super::input::{self, CStruct};
 use super::output;
 use super::peer::{self, potluck_peer_t};
@@ -63,6 +63,8 @@ pub struct potluck_call_t {
 unsafe impl CStruct for potluck_call_t {}
 
 pub(super) static PENDINGS: Table<Entry> = Table::new(Kind::Pending);
+
+impl Held for Entry {}
 
 /// A call under way, and what it means when it ends without a resource.
 pub(super) struct Entry {
@@ -201,7 +203,7 @@ pub unsafe extern "C" fn potluck_pending_fd(pending: potluck_pending_t, out_fd: 
 pub unsafe extern "C" fn potluck_pending_release(pending: potluck_pending_t) -> potluck_status_t {
     guard(|| {
         // Also if somebody is waiting for it, with a reference of his own.
-        PENDINGS.release(pending.id)?.pending.cancel();
+        PENDINGS.take(pending.id)?.pending.cancel();
         Ok(())
     })
 }

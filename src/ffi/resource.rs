@@ -1,10 +1,12 @@
 //! Resources: one counted reference behind each id.
 
+use std::cell::Cell;
 use std::ffi::{CString, c_char};
 use std::sync::OnceLock;
+use std::thread::LocalKey;
 
 use super::guard::{c_text, guard};
-use super::handle::{Kind, Table};
+use super::handle::{Held, Kind, Spare, Table};
 use super::input::CStruct;
 use super::output;
 use super::status::potluck_status_t;
@@ -42,6 +44,15 @@ unsafe impl CStruct for potluck_resource_info_t {}
 
 pub(super) static RESOURCES: Table<Entry> = Table::new(Kind::Resource);
 
+thread_local!(static SPARE: Spare<Entry> = const { Cell::new(None) });
+
+impl Held for Entry {
+    #[inline(always)]
+    fn spare() -> Option<&'static LocalKey<Spare<Entry>>> {
+        Some(&SPARE)
+    }
+}
+
 /// A resource and, once somebody asks, its names as C has them.
 pub(super) struct Entry {
     resource: Resource,
@@ -58,6 +69,17 @@ pub(super) fn entry(resource: Resource) -> Entry {
 ///
 /// `out_resource` is NULL or writable.
 pub(super) unsafe fn give(resource: Resource, out_resource: *mut potluck_resource_t) -> Result<()> {
+    // SAFETY: as the caller promises.
+    unsafe { give_here(resource, out_resource) }
+}
+
+/// The same, put in where it is called.
+///
+/// # Safety
+///
+/// As for `give`.
+#[inline(always)]
+pub(super) unsafe fn give_here(resource: Resource, out_resource: *mut potluck_resource_t) -> Result<()> {
     if !out_resource.is_null() {
         let id = RESOURCES.insert(entry(resource))?;
         // SAFETY: the caller promises that it is writable.
@@ -151,5 +173,5 @@ pub unsafe extern "C" fn potluck_resource_info(
 /// OK, INVALID_HANDLE (also when it was released before).
 #[unsafe(no_mangle)]
 pub extern "C" fn potluck_resource_release(resource: potluck_resource_t) -> potluck_status_t {
-    guard(|| RESOURCES.release(resource.id).map(drop))
+    guard(|| RESOURCES.release(resource.id))
 }

@@ -4,7 +4,7 @@
 //!
 //! | a slot that is | generation | LIVE | references | changed by |
 //! |---|---|---|---|---|
-//! | vacant: in the list, or its `Vacant`'s | the next to be issued | no | 0 | `Vacant::fill`, which makes it live |
+//! | vacant: in the stack, or its `Vacant`'s | the next to be issued | no | 0 | `Vacant::fill`, which makes it live |
 //! | live | that of its value | yes | any | `find` and `Ref`, by one each; `remove`, which raises the generation and ends it |
 //! | over, with a value in use | the next to be issued | no | at least 1 | `Ref`; the last one takes the value out and makes it vacant |
 //! | used up | `GENERATION_END` | no | 0 | nobody |
@@ -46,6 +46,8 @@ const HEAD_SLOT: u64 = (1 << HEAD_SHIFT) - 1;
 /// Apart from its neighbours, so that threads that use different slabs change no memory that is close together.
 #[repr(align(128))]
 pub(super) struct Slab<T> {
+    /// Its number among others.
+    number: u64,
     /// The stack of vacant slots.
     head: AtomicU64,
     /// How many slots have ever been used.
@@ -57,6 +59,8 @@ pub(super) struct Slab<T> {
 #[repr(align(64))]
 struct Slot<T> {
     word: AtomicU64,
+    /// Its number among those of all slabs.
+    number: u64,
     /// While it is in the stack: what `head` shall be without it.
     next: AtomicU64,
     /// Written by whoever is alone with it, read by those who have a reference.
@@ -66,58 +70,60 @@ struct Slot<T> {
 // SAFETY: a value is moved in and out by one thread, and borrowed by several.
 unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
-/// A slot never had a value of that generation.
-pub(super) struct NeverIssued;
-
-/// `None`: there was such a value, and it has been removed.
-type Found<'a, T> = Result<Option<Ref<'a, T>>, NeverIssued>;
-
 impl<T> Slab<T> {
-    pub(super) fn new() -> Slab<T> {
-        Slab { head: AtomicU64::new(0), len: AtomicU64::new(0), chunks: [const { OnceLock::new() }; CHUNKS] }
+    /// The slab with this number among others.
+    pub(super) fn new(number: usize) -> Slab<T> {
+        let chunks = [const { OnceLock::new() }; CHUNKS];
+        Slab { number: number as u64, head: AtomicU64::new(0), len: AtomicU64::new(0), chunks }
     }
 
     /// A vacant slot; `None` if all are in use.
-    #[inline(always)]
     pub(super) fn take(&self) -> Option<Vacant<'_, T>> {
-        let (slot, index) = self.pop().or_else(|| self.grow())?;
-        Some(Vacant { slab: self, slot, index, generation: slot.word.load(Ordering::Relaxed) >> GENERATION_SHIFT })
+        let slot = self.pop().or_else(|| self.grow())?;
+        Some(Vacant { slab: self, slot })
     }
 
     /// A slot that was never used.
     #[cold]
-    fn grow(&self) -> Option<(&Slot<T>, u64)> {
+    fn grow(&self) -> Option<&Slot<T>> {
         let next = |len: u64| (len < SLOTS_MAX).then_some(len + 1);
         let index = self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
         let (chunk, at, size) = place(index);
-        let slots = self.chunks[chunk].get_or_init(|| (0..size).map(|_| Slot::new()).collect());
-        Some((&slots[at], index))
+        let first = self.number << INDEX_BITS | (index - at as u64);
+        let slots = self.chunks[chunk].get_or_init(|| (first..first + size).map(Slot::new).collect());
+        slots.get(at)
     }
 
-    /// A reference to the value; a removal beside it leaves the value there until the reference is gone.
-    pub(super) fn find(&self, index: u64, generation: u64) -> Found<'_, T> {
+    /// A reference to the value; a removal beside it leaves the value there until the reference is gone. `None`: there is no such value.
+    pub(super) fn find(&self, index: u64, generation: u64) -> Option<Ref<'_, T>> {
         self.change(index, generation, |word| word + 1)
     }
 
-    /// The id is over; gives a reference to its value, which dies with the last one.
-    pub(super) fn remove(&self, index: u64, generation: u64) -> Found<'_, T> {
+    /// The id is over; gives a reference to its value, which dies with the last one. `None`: there is no such value.
+    pub(super) fn remove(&self, index: u64, generation: u64) -> Option<Ref<'_, T>> {
         self.change(index, generation, |word| (word & !LIVE) + (1 << GENERATION_SHIFT) + 1)
     }
 
     /// Changes the word of a live slot of this generation so that it counts one reference more.
-    fn change(&self, index: u64, generation: u64, to: impl Fn(u64) -> u64) -> Found<'_, T> {
-        let Some(slot) = self.slot(index) else { return Err(NeverIssued) };
+    #[inline(always)]
+    fn change(&self, index: u64, generation: u64, to: impl Fn(u64) -> u64) -> Option<Ref<'_, T>> {
+        let slot = self.slot(index)?;
         let mut word = slot.word.load(Ordering::Relaxed);
         loop {
-            let current = word >> GENERATION_SHIFT;
-            if generation != current || word & LIVE == 0 {
-                return if (1..current).contains(&generation) { Ok(None) } else { Err(NeverIssued) };
+            if word & LIVE == 0 || word >> GENERATION_SHIFT != generation {
+                return None;
             }
             match slot.word.compare_exchange(word, to(word), Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return Ok(Some(Ref { slab: self, slot, index })),
+                Ok(_) => return Some(Ref { slab: self, slot }),
                 Err(changed) => word = changed,
             }
         }
+    }
+
+    /// Whether there was such a value, and it has been removed.
+    pub(super) fn is_over(&self, index: u64, generation: u64) -> bool {
+        let word = self.slot(index).map_or(0, |slot| slot.word.load(Ordering::Relaxed));
+        (1..word >> GENERATION_SHIFT).contains(&generation)
     }
 
     /// How many values are live; those that come and go meanwhile may count or not.
@@ -131,8 +137,7 @@ impl<T> Slab<T> {
         self.chunks.get(chunk)?.get()?.get(at)
     }
 
-    #[inline(always)]
-    fn pop(&self) -> Option<(&Slot<T>, u64)> {
+    fn pop(&self) -> Option<&Slot<T>> {
         let mut head = self.head.load(Ordering::Acquire);
         loop {
             let index = (head & HEAD_SLOT).checked_sub(1)?;
@@ -141,13 +146,14 @@ impl<T> Slab<T> {
             let next = slot.next.load(Ordering::Relaxed);
             let popped = ((head >> HEAD_SHIFT) + 1) << HEAD_SHIFT | next;
             match self.head.compare_exchange(head, popped, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => return Some((slot, index)),
+                Ok(_) => return Some(slot),
                 Err(changed) => head = changed,
             }
         }
     }
 
-    fn push(&self, slot: &Slot<T>, index: u64) {
+    fn push(&self, slot: &Slot<T>) {
+        let index = slot.number % SLOTS_MAX;
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             slot.next.store(head & HEAD_SLOT, Ordering::Relaxed);
@@ -161,8 +167,9 @@ impl<T> Slab<T> {
 }
 
 impl<T> Slot<T> {
-    fn new() -> Slot<T> {
-        Slot { word: AtomicU64::new(1 << GENERATION_SHIFT), next: AtomicU64::new(0), value: UnsafeCell::new(None) }
+    fn new(number: u64) -> Slot<T> {
+        let word = AtomicU64::new(1 << GENERATION_SHIFT);
+        Slot { word, number, next: AtomicU64::new(0), value: UnsafeCell::new(None) }
     }
 }
 
@@ -178,32 +185,34 @@ fn place(index: u64) -> (usize, usize, u64) {
 pub(super) struct Vacant<'a, T> {
     slab: &'a Slab<T>,
     slot: &'a Slot<T>,
-    index: u64,
-    generation: u64,
 }
 
-impl<T> Vacant<'_, T> {
-    pub(super) fn index(&self) -> u64 {
-        self.index
+impl<'a, T> Vacant<'a, T> {
+    /// Of its slot among those of all slabs.
+    #[inline(always)]
+    pub(super) fn number(&self) -> u64 {
+        self.slot.number
     }
 
     /// The one that its value will have.
+    #[inline(always)]
     pub(super) fn generation(&self) -> u64 {
-        self.generation
+        self.slot.word.load(Ordering::Relaxed) >> GENERATION_SHIFT
     }
 
     /// Puts a value in, which is found from now on.
+    #[inline(always)]
     pub(super) fn fill(self, value: T) {
-        // SAFETY: the slot is vacant and this is its owner, so nobody else reads or writes the value.
-        self.slot.value.with_mut(|place| unsafe { *place = Some(value) });
-        self.slot.word.store(self.generation << GENERATION_SHIFT | LIVE, Ordering::Release);
+        // SAFETY: the slot is vacant and this is its owner, so nobody else reads or writes the value; and there is none that would be lost.
+        self.slot.value.with_mut(|place| unsafe { place.write(Some(value)) });
+        self.slot.word.store(self.generation() << GENERATION_SHIFT | LIVE, Ordering::Release);
         std::mem::forget(self);
     }
 }
 
 impl<T> Drop for Vacant<'_, T> {
     fn drop(&mut self) {
-        self.slab.push(self.slot, self.index);
+        self.slab.push(self.slot);
     }
 }
 
@@ -211,40 +220,50 @@ impl<T> Drop for Vacant<'_, T> {
 pub(super) struct Ref<'a, T> {
     slab: &'a Slab<T>,
     slot: &'a Slot<T>,
-    index: u64,
 }
 
 impl<T> Deref for Ref<'_, T> {
     type Target = T;
 
+    #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: as long as this reference is counted, nobody writes the value.
-        let value = self.slot.value.with(|place| unsafe { &*place });
-        value.as_ref().expect("it is taken out after the last reference is gone")
+        // SAFETY: as long as this reference is counted nobody writes the value, which is taken out only after the last one.
+        self.slot.value.with(|place| unsafe { (*place).as_ref().unwrap_unchecked() })
     }
 }
 
 impl<T> Drop for Ref<'_, T> {
     fn drop(&mut self) {
+        self.count_out(drop);
+    }
+}
+
+impl<'a, T> Ref<'a, T> {
+    /// As if it was dropped, but if that makes the slot vacant `keep` gets it.
+    #[inline(always)]
+    pub(super) fn leave(self, keep: impl FnOnce(Vacant<'a, T>)) {
+        std::mem::ManuallyDrop::new(self).count_out(keep);
+    }
+
+    #[inline(always)]
+    fn count_out(&self, keep: impl FnOnce(Vacant<'a, T>)) {
         // The last reference to what is over: no other can come, so it need not be counted out.
         let is_last = |word: u64| word & (LIVE | REFERENCES) == 1;
         let word = self.slot.word.load(Ordering::Acquire);
         if is_last(word) || is_last(self.slot.word.fetch_sub(1, Ordering::AcqRel)) {
-            self.take_out();
+            self.take_out(keep);
         }
     }
-}
 
-impl<T> Ref<'_, T> {
     /// Makes the slot vacant, and then drops the value.
-    #[inline(never)]
-    fn take_out(&self) {
+    #[inline(always)]
+    fn take_out(&self, keep: impl FnOnce(Vacant<'a, T>)) {
         // SAFETY: it was the last reference, and there will be no other before the slot is filled again, for which it must be vacant.
         let value = self.slot.value.with_mut(|place| unsafe { (*place).take() });
         let generation = self.slot.word.load(Ordering::Relaxed) >> GENERATION_SHIFT;
         self.slot.word.store(generation << GENERATION_SHIFT, Ordering::Relaxed);
         if generation < GENERATION_END {
-            self.slab.push(self.slot, self.index);
+            keep(Vacant { slab: self.slab, slot: self.slot });
         }
         drop(value);
     }
@@ -269,33 +288,32 @@ mod tests {
 
     fn insert(slab: &Slab<u32>, value: u32) -> (u64, u64) {
         let vacant = slab.take().unwrap();
-        let id = (vacant.index(), vacant.generation());
+        let id = (vacant.number(), vacant.generation());
         vacant.fill(value);
         id
     }
 
     #[test]
     fn a_slot_whose_generations_are_used_up_is_never_used_again() {
-        let slab = Slab::new();
+        let slab = Slab::new(0);
         let (index, first) = insert(&slab, 0);
-        assert!(slab.remove(index, first).is_ok());
+        assert!(slab.remove(index, first).is_some());
         slab.slot(index).unwrap().word.store((GENERATION_END - 1) << GENERATION_SHIFT, Ordering::Relaxed);
         let last = insert(&slab, 1);
         assert_eq!(last, (index, GENERATION_END - 1));
-        assert!(matches!(slab.remove(index, last.1), Ok(Some(_))));
+        assert!(slab.remove(index, last.1).is_some());
         let next = insert(&slab, 2);
         assert_eq!((next, slab.live()), ((1, 1), 1));
-        assert!(matches!(slab.find(index, last.1), Ok(None)));
-        assert!(matches!(slab.find(index, 0), Err(NeverIssued)), "0 is no generation");
-        assert!(matches!(slab.find(2, 1), Err(NeverIssued)), "there is no such slot yet");
+        assert!(slab.find(index, last.1).is_none() && slab.is_over(index, last.1));
+        assert!(slab.find(index, 0).is_none() && !slab.is_over(index, 0), "0 is no generation");
+        assert!(slab.find(2, 1).is_none() && !slab.is_over(2, 1), "there is no such slot yet");
     }
 
     #[test]
     fn slots_lie_in_chunks_that_double() {
-        let slab = Slab::new();
+        let slab = Slab::new(0);
         let ids: Vec<_> = (0..250).map(|value| insert(&slab, value)).collect();
-        let found =
-            |(index, generation)| matches!(slab.find(index, generation), Ok(Some(value)) if *value == index as u32);
+        let found = |(index, generation)| slab.find(index, generation).is_some_and(|value| *value == index as u32);
         assert!(ids.into_iter().all(found));
         assert!(slab.chunks[4].get().is_some() && slab.chunks[5].get().is_none());
         assert_eq!(place(SLOTS_MAX - 1).0, CHUNKS - 1);
@@ -303,10 +321,10 @@ mod tests {
 
     #[test]
     fn the_slot_that_was_left_last_is_taken_first() {
-        let slab = Slab::new();
+        let slab = Slab::new(0);
         let ids: Vec<_> = (0..3).map(|value| insert(&slab, value)).collect();
         for (index, generation) in [ids[2], ids[0], ids[1]] {
-            assert!(matches!(slab.remove(index, generation), Ok(Some(_))));
+            assert!(slab.remove(index, generation).is_some());
         }
         assert_eq!([3, 4, 5, 6].map(|value| insert(&slab, value)), [(1, 2), (0, 2), (2, 2), (3, 1)]);
     }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::events::{READERS, potluck_events_t};
 use super::guard::{guard, guard_outcome};
-use super::handle::{Kind, Ref, Table};
+use super::handle::{Held, Kind, Ref, Table};
 use super::input::{self, CStruct};
 use super::list::{self, LISTS, potluck_list_t};
 use super::mesh::{self, potluck_mesh_options_t};
@@ -67,6 +67,8 @@ unsafe impl CStruct for potluck_system_options_t {}
 
 static SYSTEMS: Table<Entry> = Table::new(Kind::System);
 
+impl Held for Entry {}
+
 /// A system and the ids of its peers, which end with it.
 pub(super) struct Entry {
     pub(super) system: PeerSystem,
@@ -106,7 +108,7 @@ impl Entry {
     }
 }
 
-pub(super) fn find(system: potluck_system_t) -> Result<Ref<'static, Entry>> {
+pub(super) fn find(system: potluck_system_t) -> Result<Ref<Entry>> {
     SYSTEMS.get_named(system.id)
 }
 
@@ -203,20 +205,23 @@ pub unsafe extern "C" fn potluck_system_shutdown(
         let timeout: Duration = input::timeout(timeout_ms)?;
         let mut running = Vec::new();
         let mut outcome = POTLUCK_OK;
-        if let Some(entry) = SYSTEMS.find(system.id)? {
-            let report = entry.system.shutdown(timeout)?;
-            outcome = match report.ended {
-                Ended::Yes => {
-                    drop(SYSTEMS.remove(system.id));
-                    entry.end_ids();
-                    POTLUCK_OK
-                }
-                Ended::Deferred => POTLUCK_DEFERRED,
-                Ended::StillRunning => {
-                    running = report.still_running;
-                    POTLUCK_STILL_RUNNING
-                }
-            };
+        match SYSTEMS.find(system.id) {
+            None => SYSTEMS.check_over(system.id)?,
+            Some(entry) => {
+                let report = entry.system.shutdown(timeout)?;
+                outcome = match report.ended {
+                    Ended::Yes => {
+                        drop(SYSTEMS.remove(system.id));
+                        entry.end_ids();
+                        POTLUCK_OK
+                    }
+                    Ended::Deferred => POTLUCK_DEFERRED,
+                    Ended::StillRunning => {
+                        running = report.still_running;
+                        POTLUCK_STILL_RUNNING
+                    }
+                };
+            }
         }
         // SAFETY: as above.
         unsafe { list::give(running, out_report) }?;

@@ -32,7 +32,7 @@ use crate::core::{Begun, Form, Operation, PeerCore, Underway};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::feed::{self, Heard};
+use crate::feed::Heard;
 use crate::holder::Holder;
 use crate::name;
 use crate::post;
@@ -517,7 +517,7 @@ impl Outgoing {
             done,
             size,
         });
-        feed::wake(heard);
+        heard.wake();
     }
 
     /// Looks for other holders of an edition that a transfer fetches.

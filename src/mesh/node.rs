@@ -41,7 +41,7 @@ use crate::elsewhere::{Elsewhere, NodeSnapshot};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::feed::{self, Heard};
+use crate::feed::Heard;
 use crate::fork;
 use crate::holder::Holder;
 use crate::name;
@@ -403,7 +403,7 @@ impl Node {
                 }
             }
         }
-        feed::wake(heard);
+        heard.wake();
     }
 
     /// A node is gone with all its peers: so is all that it was to do, or that is to be done for it.
