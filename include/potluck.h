@@ -1202,8 +1202,8 @@ potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
                                     int64_t timeout_ms);
 
 /**
- * Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither. Waits up to
- * `timeout_ms` for the callbacks of `with`. Release `*out_resource`.
+ * Swaps what both peers hold under a name at that moment; gives what this one got. Both shelves change or neither; with a peer of
+ * another node its shelf changes first, and this one when the answer has come. Waits up to `timeout_ms` for the callbacks of `with`. Release `*out_resource`.
  *
  * OK, NO_SUCH_RESOURCE (the text says who has nothing), OUTCOME_UNKNOWN (as of `potluck_peer_offer`), else as `potluck_peer_request`.
  */

@@ -17,6 +17,8 @@ mod digests;
 #[cfg(feature = "mesh")]
 mod engine;
 #[cfg(feature = "mesh")]
+mod guests;
+#[cfg(feature = "mesh")]
 mod kept;
 #[cfg(feature = "mesh")]
 mod keys;

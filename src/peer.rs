@@ -206,7 +206,8 @@ impl Peer {
         call::offer(&self.core, to, name, blocking(timeout))?.done().map(drop)
     }
 
-    /// Swaps what both peers hold under a name at that moment, and returns what this one got. Both shelves change or neither.
+    /// Swaps what both peers hold under a name at that moment, and returns what this one got. Both shelves change or neither;
+    /// with a peer of another node its shelf changes first, and this one when the answer has come.
     ///
     /// # Errors
     ///

@@ -81,6 +81,12 @@ impl Resource {
         drop_reference(self.0);
     }
 
+    /// Drops it, unless it is the last reference: that is given back.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn release_unless_last(self) -> Option<impl Send + use<>> {
+        Arc::into_inner(self.0)
+    }
+
     pub(crate) fn edition(&self) -> Edition {
         Edition { origin: Arc::clone(&self.0.origin), version: self.0.version }
     }

@@ -173,7 +173,8 @@ class Peer:
         _ffi.peer_offer(self._id, to, name, timeout)
 
     def exchange(self, with_peer: str, name: str, timeout: Optional[float] = 10.0) -> Resource:
-        """Swaps what both peers hold under a name at that moment, and gives what this one got. Both shelves change or neither.
+        """Swaps what both peers hold under a name at that moment, and gives what this one got. Both shelves change or neither;
+        with a peer of another node its shelf changes first, and this one when the answer has come.
 
         Raises NoSuchResource, whose text says who has nothing; otherwise as request().
         """

@@ -25,6 +25,7 @@ use super::Mesh;
 use super::calls::Outgoing;
 use super::digests::{self, Digests, Sum};
 use super::engine::{Engine, Incoming, Rank, Reply};
+use super::guests::Guests;
 use super::kept::Kept;
 use super::keys::{Keys, NodeId, Token};
 use super::origins::Origins;
@@ -66,6 +67,7 @@ pub(super) struct Node {
     engine: Option<Engine>,
     pub(super) presence: Presence,
     pub(super) origins: Origins,
+    pub(super) guests: Guests,
     pub(super) kept: Kept,
     pub(super) digests: Digests,
     /// The calls of peers here that are under way, by number.
@@ -75,8 +77,12 @@ pub(super) struct Node {
     pieces: Sender<Piece>,
     sums: Sender<Sum>,
     transfers: Sender<Transfers>,
-    /// Queries that have come and are not answered.
+    /// Queries that have come and are not worked off.
     queries: AtomicUsize,
+    /// What `potluck-mesh-calls` has been given to do, and has not done.
+    jobs_left: AtomicUsize,
+    /// Who is handing a query to the engine, which waits while the link has no room.
+    sending: AtomicUsize,
     ending: Ending,
 }
 
@@ -174,6 +180,7 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
             system,
             engine: Some(engine),
             presence: Presence::default(),
+            guests: Guests::default(),
             kept: Kept::default(),
             digests: Digests::default(),
             calls: Mutex::default(),
@@ -183,6 +190,8 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
             sums,
             transfers,
             queries: AtomicUsize::new(0),
+            jobs_left: AtomicUsize::new(0),
+            sending: AtomicUsize::new(0),
             ending: Ending::default(),
         })
     });
@@ -223,7 +232,7 @@ impl Drop for Threads {
         if let Some(engine) = &node.engine {
             engine.close();
         }
-        let _ = node.jobs.send(Job::Stop);
+        node.job(Job::Stop);
         let _ = node.pieces.send(Piece::Stop);
         let _ = node.sums.send(Sum::Stop);
         let _ = node.transfers.send(Transfers::Stop);
@@ -343,6 +352,7 @@ impl Node {
                 Counters::count(&counters().denied, 1);
                 query.refuse("so large a body is to be fetched");
             }
+            Some(asked) if self.is_idle() && serve::answer_in_passing(self, &query, &from, &asked) => {}
             Some(_) => self.queue(|| Job::Query { query, from, header }),
         }
     }
@@ -356,12 +366,18 @@ impl Node {
             }
             return;
         }
-        let _ = self.jobs.send(job());
+        self.job(job());
     }
 
-    /// A query is out of the queue.
-    pub(super) fn has_taken_query(&self) {
-        self.queries.fetch_sub(1, Ordering::Relaxed);
+    /// `potluck-mesh-calls` has done a job.
+    pub(super) fn has_done_job(&self, is_query: bool) {
+        self.queries.fetch_sub(usize::from(is_query), Ordering::Relaxed);
+        self.jobs_left.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Nobody has anything to do first, or waits for room on a link.
+    fn is_idle(&self) -> bool {
+        self.jobs_left.load(Ordering::Acquire) == 0 && self.sending.load(Ordering::Relaxed) == 0
     }
 
     /// A token has come or gone.
@@ -416,7 +432,7 @@ impl Node {
         let waiting: Vec<Arc<Outgoing>> = self.calls.lock().under_way.values().cloned().collect();
         waiting.iter().for_each(|call| call.node_left(node));
         self.tell_transfers(Transfers::NodeLeft(node.clone()));
-        let _ = self.jobs.send(Job::NodeLeft(node.clone()));
+        self.job(Job::NodeLeft(node.clone()));
         // The threads that hold these may run destructors; this one belongs to the engine.
         self.drop_later(waiting);
     }
@@ -436,7 +452,9 @@ impl Node {
         then: impl FnOnce(Option<Reply>) + Send + 'static,
     ) {
         if let Some(engine) = self.engine() {
+            self.sending.fetch_add(1, Ordering::Relaxed);
             engine.query(self.keys.query(to, &self.me), (wire::encode(query), body), rank, timeout, then);
+            self.sending.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -453,6 +471,7 @@ impl Node {
     }
 
     pub(super) fn job(&self, job: Job) {
+        self.jobs_left.fetch_add(1, Ordering::Relaxed);
         let _ = self.jobs.send(job);
     }
 
@@ -463,7 +482,7 @@ impl Node {
 
     /// Drops what may have a destructor of a user's, where it may wait.
     pub(super) fn drop_later(&self, data: impl Send + 'static) {
-        let _ = self.jobs.send(Job::Drop(Box::new(data)));
+        self.job(Job::Drop(Box::new(data)));
     }
 
     /// Works off what a call has left to do, but for the destructors.

@@ -2,7 +2,7 @@
 //!
 //! # The way of a call
 //!
-//! The caller is stood for by a *guest*: a peer that is in no list and whose shelf stays empty, with the caller's full name. As the guest the call is started, as
+//! The caller is stood for by a guest (`guests.rs`). As the guest the call is started, as
 //! a started call of any peer here: so the guest's tells and the order of what comes after them, the handlers that must be asked, the claim against giving up and
 //! the dead letters are those of every call, and no thread waits. When it is done, `potluck-mesh-calls` is told, and answers the query that waits for it.
 //!
@@ -10,6 +10,13 @@
 //! minute has gone by: one that comes again is not made again. A large body is fetched first (`transfer.rs`).
 //!
 //! `potluck-mesh-calls` alone has all this state, so none of it is locked. It never waits, but for room on a link when it answers.
+//!
+//! # In passing
+//!
+//! Handing a query to another thread takes as long as a sixth of a small request, so the engine's thread that brings one answers it by itself (`answer_in_passing`) where that
+//! is nothing but a look at a shelf: a request of something small from a peer that asks no handler, for a guest that is there, when nothing else is to be done
+//! first. It must not wait for room on a link, since it is what makes room for the other side: so it answers only while `potluck-mesh-calls` has nothing to do and nobody is
+//! sending; then nobody has found the link full.
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
@@ -22,24 +29,23 @@ use bytes::Bytes;
 use super::calls::POLL;
 use super::digests::Sum;
 use super::engine::Incoming;
+use super::guests;
 use super::keys::NodeId;
 use super::node::Node;
 use super::presence::Counters;
 use super::transfer::{Event as Transfers, Order, PIECE_BYTES, Source};
 use super::wire::{self, Answer, BODY_BYTES_MAX, Body, Edition, Fault, Given, Held, Query, What};
-use crate::call::{self, After};
-use crate::close::shut;
-use crate::core::{Begun, Form, Hears, Made, PeerCore, SystemCore, Verb};
+use crate::call;
+use crate::core::{Begun, Form, PeerCore, SystemCore, Verb};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::mailbox::{Mailbox, NoRoom};
+use crate::mailbox::NoRoom;
 use crate::name;
 use crate::pending::Pending;
 use crate::post;
 use crate::resource::Resource;
 use crate::snapshot::Quoted;
-use crate::start::Start;
 use crate::sync::{Arc, Instant};
 use crate::unwind::{caught, drop_user_data};
 
@@ -47,8 +53,8 @@ use crate::unwind::{caught, drop_user_data};
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// So many calls of one node are under way or remembered; more are told to come later.
 const CALLS_OF_NODE_MAX: usize = 16_384;
-/// So many peers of one node may make calls here.
-const GUESTS_OF_NODE_MAX: usize = 65_536;
+/// What is no larger is given in passing.
+const IN_PASSING_BYTES_MAX: usize = 1024;
 /// What a stranger calls himself where a name is wanted.
 const STRANGER: &str = "stranger@outside";
 /// How long a stranger's request may wait for a handler.
@@ -137,7 +143,6 @@ struct Server {
     calls_of: HashMap<NodeId, usize>,
     /// When queries are to be answered that their calls go on.
     dues: BTreeSet<(Instant, CallId)>,
-    guests: HashMap<NodeId, HashMap<Arc<str>, Arc<PeerCore>>>,
     stranger: Option<Arc<PeerCore>>,
     next_clean_up: Instant,
 }
@@ -149,7 +154,6 @@ pub(super) fn run_calls(node: &Arc<Node>, jobs: &Receiver<Job>) {
         calls: HashMap::new(),
         calls_of: HashMap::new(),
         dues: BTreeSet::new(),
-        guests: HashMap::new(),
         stranger: None,
         next_clean_up: Instant::now() + REMEMBERED,
     };
@@ -160,6 +164,7 @@ pub(super) fn run_calls(node: &Arc<Node>, jobs: &Receiver<Job>) {
             Ok(job) => Some(job),
             Err(RecvTimeoutError::Timeout) => None,
         };
+        let was = job.as_ref().map(|job| matches!(job, Job::Query { .. } | Job::Stranger(_)));
         // A bug in what one query wants must not make the node deaf to all others.
         let done = caught(|| {
             if let Some(job) = job {
@@ -167,6 +172,9 @@ pub(super) fn run_calls(node: &Arc<Node>, jobs: &Receiver<Job>) {
             }
             server.tell_late();
         });
+        if let Some(is_query) = was {
+            node.has_done_job(is_query);
+        }
         if let Err(text) = done {
             node.presence.counters(&node.me.name).note(&format!("a call could not be served: {text}"));
         }
@@ -177,14 +185,8 @@ pub(super) fn run_calls(node: &Arc<Node>, jobs: &Receiver<Job>) {
 impl Server {
     fn work(&mut self, job: Job) {
         match job {
-            Job::Query { query, from, header } => {
-                self.node.has_taken_query();
-                self.query(query, from, &header);
-            }
-            Job::Stranger(query) => {
-                self.node.has_taken_query();
-                self.stranger(&query);
-            }
+            Job::Query { query, from, header } => self.query(query, from, &header),
+            Job::Stranger(query) => self.stranger(&query),
             Job::Done(id) => self.done(&id),
             Job::Came(id, body) => self.came(id, body),
             Job::NodeLeft(node) => self.node_left(&node),
@@ -254,7 +256,8 @@ impl Server {
         let changes = !matches!(what, What::Request { .. } | What::RequestNewer { .. });
         let deadline = left_ms.map_or(Deadline::Never, |left| Deadline::after(Duration::from_millis(left)));
         let to: Arc<str> = to.into();
-        let ready = self.check(from, what).map(|what| Ready { from: from.into(), to: Arc::clone(&to), what, deadline });
+        let ready =
+            check(&self.node, from, what).map(|what| Ready { from: from.into(), to: Arc::clone(&to), what, deadline });
         let now = Instant::now();
         let here = query.body();
         let served = Served { asking: None, progress: Progress::Moot, changes, to, forgotten_at: now + REMEMBERED };
@@ -272,39 +275,6 @@ impl Server {
                 Err(error) => self.end_call(&id, Err(error)),
             },
         }
-    }
-
-    /// What a node may say.
-    fn check(&self, from: &str, what: &What<'_>) -> Result<Asked> {
-        name::check_peer(from)?;
-        let edition = |edition: &Edition<'_>| {
-            name::check_peer(edition.origin.peer)?;
-            name::check_peer(edition.origin.node)?;
-            match edition.version {
-                0 => Err(Error::InvalidArgument("a resource of version 0 lies on no shelf".to_owned())),
-                _ => Ok(self.node.origins.edition(edition)),
-            }
-        };
-        Ok(match what {
-            What::Request { name } => {
-                name::check_resource(name)?;
-                Asked::Request((*name).to_owned())
-            }
-            What::RequestNewer { name, than } => {
-                name::check_resource(name)?;
-                Asked::RequestNewer((*name).to_owned(), edition(than)?)
-            }
-            What::Offer { name, edition: of } => {
-                name::check_resource(name)?;
-                Asked::Offer((*name).to_owned(), edition(of)?)
-            }
-            What::Exchange { name, edition: of } => {
-                name::check_resource(name)?;
-                Asked::Exchange((*name).to_owned(), edition(of)?)
-            }
-            What::Tell { kind } => Asked::Tell((*kind).to_owned()),
-            What::Ask { kind } => Asked::Ask((*kind).to_owned()),
-        })
     }
 
     /// What can never fit is not fetched.
@@ -369,7 +339,7 @@ impl Server {
         let form = Form::Started(ready.deadline);
         let begun = self.system().and_then(|system| {
             let target = find(&system, &ready.to)?;
-            let guest = self.guest(&system, &id.0, &ready.from)?;
+            let guest = self.node.guests.get(&system, &id.0, &ready.from)?;
             // At the deadline nothing is left to be done: what needs no waiting, too, was to be done by then.
             if ready.deadline.left().is_some_and(|left| left.is_zero()) {
                 return Err(Error::TimedOut);
@@ -548,25 +518,9 @@ impl Server {
         self.node.system.upgrade().ok_or_else(|| Error::Closed { name: String::new() })
     }
 
-    /// Who stands for a peer of another node.
-    fn guest(&mut self, system: &Arc<SystemCore>, node: &NodeId, peer: &Arc<str>) -> Result<Arc<PeerCore>> {
-        let guests = self.guests.entry(node.clone()).or_default();
-        if let Some(guest) = guests.get(peer) {
-            return Ok(Arc::clone(guest));
-        }
-        if guests.len() >= GUESTS_OF_NODE_MAX {
-            return Err(Error::LimitReached(format!("{GUESTS_OF_NODE_MAX} peers of one node make calls here")));
-        }
-        let guest = new_guest(system, &format!("{peer}@{}", node.name));
-        guests.insert(Arc::clone(peer), Arc::clone(&guest));
-        Ok(guest)
-    }
-
     /// Its calls end; what became of those that are done is remembered, since the node may have been cut off only.
     fn node_left(&mut self, node: &NodeId) {
-        for (_, guest) in self.guests.remove(node).into_iter().flatten() {
-            end_guest(&guest);
-        }
+        self.node.guests.node_left(node);
         let under_way = |(id, served): (&CallId, &Served)| {
             let is_over = matches!(served.progress, Progress::Done(_));
             (id.0 == *node && !is_over).then(|| (id.clone(), served.changes))
@@ -588,7 +542,7 @@ impl Server {
         let Some((peer, name)) = self.node.wanted(query.key()) else {
             return query.refuse("name a peer and a resource");
         };
-        let guest = self.stranger.get_or_insert_with(|| new_guest(&system, STRANGER));
+        let guest = self.stranger.get_or_insert_with(|| guests::make(&system, STRANGER));
         let number = |parameter| query.parameter(parameter).map_or(Ok(None), |text| text.parse::<u64>().map(Some));
         let (Ok(offset), Ok(len)) = (number("offset"), number("len")) else {
             return query.refuse("offset and len are numbers of bytes");
@@ -627,11 +581,76 @@ impl Server {
     }
 
     fn end(mut self) {
-        let guests = self.guests.drain().flat_map(|(_, guests)| guests.into_values()).chain(self.stranger.take());
-        guests.for_each(|guest| end_guest(&guest));
+        self.node.guests.end_all();
+        self.stranger.iter().for_each(guests::end);
         let calls: Vec<CallId> = self.calls.keys().cloned().collect();
         calls.iter().for_each(|id| self.forget(id));
     }
+}
+
+/// What a node may say.
+fn check(node: &Node, from: &str, what: &What<'_>) -> Result<Asked> {
+    name::check_peer(from)?;
+    let edition = |edition: &Edition<'_>| {
+        name::check_peer(edition.origin.peer)?;
+        name::check_peer(edition.origin.node)?;
+        match edition.version {
+            0 => Err(Error::InvalidArgument("a resource of version 0 lies on no shelf".to_owned())),
+            _ => Ok(node.origins.edition(edition)),
+        }
+    };
+    Ok(match what {
+        What::Request { name } => {
+            name::check_resource(name)?;
+            Asked::Request((*name).to_owned())
+        }
+        What::RequestNewer { name, than } => {
+            name::check_resource(name)?;
+            Asked::RequestNewer((*name).to_owned(), edition(than)?)
+        }
+        What::Offer { name, edition: of } => {
+            name::check_resource(name)?;
+            Asked::Offer((*name).to_owned(), edition(of)?)
+        }
+        What::Exchange { name, edition: of } => {
+            name::check_resource(name)?;
+            Asked::Exchange((*name).to_owned(), edition(of)?)
+        }
+        What::Tell { kind } => Asked::Tell((*kind).to_owned()),
+        What::Ask { kind } => Asked::Ask((*kind).to_owned()),
+    })
+}
+
+/// By the engine's thread, when nothing else is to be done first: true if the query has been answered. Runs no code of a user's.
+pub(super) fn answer_in_passing(node: &Node, query: &Incoming, from: &NodeId, asked: &Query<'_>) -> bool {
+    let Query::Call { from: peer, to, left_ms, what, body: Body::Here, .. } = asked else { return false };
+    let (What::Request { name } | What::RequestNewer { name, .. }) = what else { return false };
+    let Some(system) = node.system.upgrade() else { return false };
+    let (Some(guest), Ok(target)) = (node.guests.find(from, peer), find(&system, to)) else { return false };
+    let is_small = |held: &Resource| held.len() <= IN_PASSING_BYTES_MAX;
+    if *left_ms == Some(0) || target.hears.requests || !target.shelf.lock().get(Key::new(name)).is_some_and(is_small) {
+        return false;
+    }
+    // At once or not at all.
+    let form = Form::Started(Deadline::Now);
+    let given = match check(node, peer, what) {
+        Ok(Asked::Request(name)) => call::carry(&guest, &target, Verb::Request, &name, form),
+        Ok(Asked::RequestNewer(name, than)) => call::carry(&guest, &target, Verb::RequestNewer(than), &name, form),
+        _ => return false,
+    };
+    let Ok(Begun::Done(given)) = given else { return false };
+    let last = given.clone();
+    let Outcome { header, body } = outcome(node, from, to, Ok(given));
+    let counters = node.presence.counters(&from.name);
+    Counters::count(&counters.served, 1);
+    Counters::count(&counters.bytes_out, body.len() as u64);
+    // A copy: what the engine drops at last must not be a user's.
+    query.answer(header, Bytes::copy_from_slice(&body));
+    drop(body);
+    if let Some(last) = last.and_then(Resource::release_unless_last) {
+        node.drop_later(last);
+    }
+    true
 }
 
 fn find(system: &Arc<SystemCore>, peer: &str) -> Result<Arc<PeerCore>> {
@@ -640,25 +659,12 @@ fn find(system: &Arc<SystemCore>, peer: &str) -> Result<Arc<PeerCore>> {
     system.find(peer)
 }
 
-fn new_guest(system: &Arc<SystemCore>, name: &str) -> Arc<PeerCore> {
-    let hears = Hears { messages: false, requests: false, offers: false, receipts: false, stop: false };
-    let mailbox = Mailbox::new(1, 1, true);
-    let made = Made { hears, is_guest: true, shelf_bytes_max: u64::MAX, mailbox, start: Start::new(None) };
-    PeerCore::new(system, name, made)
-}
-
-/// Ends what is made as this guest.
-fn end_guest(guest: &Arc<PeerCore>) {
-    shut(guest, &mut After::new());
-    guest.told.close();
-}
-
 fn failed(error: &Error) -> Vec<u8> {
     wire::encode(&Answer::Failed(Fault::new(error)))
 }
 
 /// What became of a call, as an answer for that node.
-fn outcome(node: &Arc<Node>, to: &NodeId, peer: &str, result: Result<Option<Resource>>) -> Outcome {
+fn outcome(node: &Node, to: &NodeId, peer: &str, result: Result<Option<Resource>>) -> Outcome {
     match result {
         Ok(None) => Outcome { header: wire::encode(&Answer::Done(None)), body: Bytes::new() },
         Ok(Some(given)) => {

@@ -1,0 +1,68 @@
+//! Guests: who stand here for the peers of other nodes that make calls here. A guest is a peer that is in no list and whose shelf stays empty, with the caller's
+//! full name.
+//!
+//! `potluck-mesh-calls` makes and ends them; the engine's threads look.
+
+use std::collections::HashMap;
+
+use super::keys::NodeId;
+use crate::call::After;
+use crate::close::shut;
+use crate::core::{Hears, Made, PeerCore, SystemCore};
+use crate::error::{Error, Result};
+use crate::mailbox::Mailbox;
+use crate::start::Start;
+use crate::sync::{Arc, Mutex};
+
+/// So many peers of one node may make calls here.
+const OF_NODE_MAX: usize = 65_536;
+
+#[derive(Default)]
+pub(super) struct Guests(Mutex<HashMap<NodeId, OfNode>>);
+
+type OfNode = HashMap<Arc<str>, Arc<PeerCore>>;
+
+impl Guests {
+    /// Who stands for a peer of another node, if that has made a call before.
+    pub(super) fn find(&self, node: &NodeId, peer: &str) -> Option<Arc<PeerCore>> {
+        self.0.lock().get(node)?.get(peer).cloned()
+    }
+
+    pub(super) fn get(&self, system: &Arc<SystemCore>, node: &NodeId, peer: &Arc<str>) -> Result<Arc<PeerCore>> {
+        let mut guests = self.0.lock();
+        let guests = guests.entry(node.clone()).or_default();
+        if let Some(guest) = guests.get(peer) {
+            return Ok(Arc::clone(guest));
+        }
+        if guests.len() >= OF_NODE_MAX {
+            return Err(Error::LimitReached(format!("{OF_NODE_MAX} peers of one node make calls here")));
+        }
+        let guest = make(system, &format!("{peer}@{}", node.name));
+        guests.insert(Arc::clone(peer), Arc::clone(&guest));
+        Ok(guest)
+    }
+
+    /// Ends what the peers of this node have made.
+    pub(super) fn node_left(&self, node: &NodeId) {
+        let guests = self.0.lock().remove(node);
+        guests.into_iter().flat_map(OfNode::into_values).for_each(|guest| end(&guest));
+    }
+
+    pub(super) fn end_all(&self) {
+        let guests = std::mem::take(&mut *self.0.lock());
+        guests.into_values().flat_map(OfNode::into_values).for_each(|guest| end(&guest));
+    }
+}
+
+pub(super) fn make(system: &Arc<SystemCore>, name: &str) -> Arc<PeerCore> {
+    let hears = Hears { messages: false, requests: false, offers: false, receipts: false, stop: false };
+    let mailbox = Mailbox::new(1, 1, true);
+    let made = Made { hears, is_guest: true, shelf_bytes_max: u64::MAX, mailbox, start: Start::new(None) };
+    PeerCore::new(system, name, made)
+}
+
+/// Ends what is made as this guest.
+pub(super) fn end(guest: &Arc<PeerCore>) {
+    shut(guest, &mut After::new());
+    guest.told.close();
+}
