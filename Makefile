@@ -99,16 +99,16 @@ PYTEST_OPTIONS ?=
 test-python: lib need-python
 	CARGO='$(CARGO)' PYTHONS='$(PYTHONS)' $(PYTHON) python/tests/run.py $(TARGET)/python $(PYTEST_OPTIONS)
 
-# A library with the mesh, apart from those that are used. In the folder of the tests' own build, for its dependencies.
+# A library with the mesh, and all that is tested with it, in a folder of its own: what takes minutes there keeps no other build waiting.
 MESH_DIR := $(TARGET)/mesh
 lib-mesh: need-rust need-c
-	$(CARGO) rustc --lib --crate-type cdylib --features c-library,mesh-tls
-	@rm -rf $(MESH_DIR) && mkdir -p $(MESH_DIR) && mv $(TARGET)/debug/libpotluck.so $(MESH_DIR)/ && ln -sf libpotluck.so $(MESH_DIR)/libpotluck.so.1
+	$(CARGO) rustc --lib --crate-type cdylib --features c-library,mesh-tls --target-dir $(MESH_DIR)
+	@ln -sf libpotluck.so $(MESH_DIR)/debug/libpotluck.so.1
 
 test-mesh: lib-mesh need-python
-	$(CARGO) build --features capi,mesh-tls --example mesh_node
-	POTLUCK_MESH_LIB_DIR=$(abspath $(MESH_DIR)) CC='$(CC)' PYTHON='$(PYTHON)' \
-		$(CARGO) test --features capi,mesh-tls --test mesh --test mesh_examples --test header --lib
+	$(CARGO) build --features capi,mesh-tls --example mesh_node --target-dir $(MESH_DIR)
+	POTLUCK_MESH_LIB_DIR=$(abspath $(MESH_DIR)/debug) CC='$(CC)' PYTHON='$(PYTHON)' \
+		$(CARGO) test --features capi,mesh-tls --target-dir $(MESH_DIR) --test mesh --test mesh_examples --test header --lib
 
 SOAK_MINUTES ?= 10
 soak: need-rust

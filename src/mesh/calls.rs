@@ -65,6 +65,8 @@ pub(super) struct Outgoing {
     /// The resource, or the kind of message.
     what: Arc<str>,
     deadline: Deadline,
+    /// A thread waits for it where it was made.
+    is_blocking: bool,
     state: Mutex<State>,
 }
 
@@ -85,6 +87,17 @@ impl Verb {
     }
 }
 
+/// A call to be made.
+struct Wanted<'a> {
+    /// `None` if that is still to be found.
+    to: Option<Address>,
+    verb: Verb,
+    what: &'a str,
+    body: Bytes,
+    /// The error when there is nobody left.
+    last: Error,
+}
+
 struct State {
     /// Whom it is made with now; a fetch has nobody before somebody has said that he holds it.
     to: Option<Address>,
@@ -100,6 +113,8 @@ struct State {
     /// What a message or an offer sends, if it is large.
     ticket: Option<u64>,
     body: Bytes,
+    /// What is left to do once it has ended.
+    left: Option<After>,
 }
 
 impl State {
@@ -115,6 +130,7 @@ impl State {
             is_answered: false,
             ticket: None,
             body,
+            left: None,
         }
     }
 }
@@ -156,7 +172,8 @@ impl Outgoing {
             _ => name::check_resource(what)?,
         }
         let last = Error::PeerClosed { peer: to.full.to_string() };
-        Outgoing::set_out(node, caller, Some(to), verb, what, body, form, last, |call| call.send())
+        let wanted = Wanted { to: Some(to), verb, what, body, last };
+        Outgoing::set_out(node, caller, wanted, form, |call| call.send())
     }
 
     pub(super) fn fetch(
@@ -170,7 +187,8 @@ impl Outgoing {
         if nodes.is_empty() {
             return Err(here);
         }
-        Outgoing::set_out(node, caller, None, Verb::Fetch, name, Bytes::new(), form, here, |call| call.ask_all(nodes))
+        let wanted = Wanted { to: None, verb: Verb::Fetch, what: name, body: Bytes::new(), last: here };
+        Outgoing::set_out(node, caller, wanted, form, |call| call.ask_all(nodes))
     }
 
     /// Goes on with a fetch that began here. It ends with that, and takes nothing in if that has ended by itself.
@@ -184,6 +202,7 @@ impl Outgoing {
             verb: Verb::Fetch,
             what: Arc::clone(&fetch.name),
             deadline: Deadline::Never,
+            is_blocking: false,
             state: Mutex::new(State::new(None, here, Bytes::new())),
         });
         call.enlist();
@@ -202,16 +221,11 @@ impl Outgoing {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the two ways to make a call, in one place")]
     fn set_out(
         node: &Arc<Node>,
         caller: &Arc<PeerCore>,
-        to: Option<Address>,
-        verb: Verb,
-        what: &str,
-        body: Bytes,
+        wanted: Wanted<'_>,
         form: Form,
-        last: Error,
         begin: impl FnOnce(&Arc<Outgoing>),
     ) -> Result<Begun> {
         if form.deadline().is_now() {
@@ -226,10 +240,11 @@ impl Outgoing {
             wait: form.wait(&caller.system)?,
             of: None,
             caller: Arc::clone(caller),
-            verb,
-            what: what.into(),
+            verb: wanted.verb,
+            what: wanted.what.into(),
             deadline: form.deadline(),
-            state: Mutex::new(State::new(to, last, body)),
+            is_blocking: form.is_blocking(),
+            state: Mutex::new(State::new(wanted.to, wanted.last, wanted.body)),
         });
         call.enlist();
         begin(&call);
@@ -580,6 +595,10 @@ impl Outgoing {
         match put {
             Ok(true) => {
                 self.leave_list();
+                if self.is_blocking && !after.is_empty() {
+                    // What it replaced dies with the call, by the thread that waits: no other need be woken for that.
+                    self.state.lock().left = Some(std::mem::take(&mut after));
+                }
                 self.tell(Ok(Some(resource)));
             }
             // It was given up.

@@ -117,3 +117,32 @@ fn digest(node: &Node, last: &mut Option<(u64, Digest)>, ticket: u64, from: &Nod
     }
     Some(digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_that_of_one_content_and_the_oldest_is_forgotten_first() {
+        let digests = Digests::default();
+        let content = |version: u64, place: usize| Content {
+            name: "soup".into(),
+            origin: OriginId { instance: 1, number: 2 },
+            version,
+            place,
+            len: 1,
+        };
+        digests.remember(content(1, 64), [1; 32]);
+        assert_eq!(digests.of(&content(1, 64)), Some([1; 32]));
+        assert_eq!(digests.of(&content(1, 128)), None, "other bytes under the same names");
+        assert_eq!(digests.of(&content(2, 64)), None);
+        for version in 2..=CONTENTS_MAX as u64 + 1 {
+            // Twice, as by two who ask at once: it counts once.
+            digests.remember(content(version, 64), [2; 32]);
+            digests.remember(content(version, 64), [2; 32]);
+        }
+        assert_eq!(digests.of(&content(1, 64)), None, "there was no room for it any more");
+        assert_eq!(digests.of(&content(2, 64)), Some([2; 32]));
+        assert_eq!(digests.0.lock().digests.len(), CONTENTS_MAX);
+    }
+}

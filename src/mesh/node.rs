@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `potluck-mesh` | opens the engine's session, announces peers, makes attempts again, cleans up, and ends all of it (`keep`) |
 //! | `potluck-mesh-calls` | carries out what other nodes' peers call for (`serve.rs`) |
-//! | `potluck-mesh-out` | gives away pieces of large bodies (`serve.rs`) |
+//! | `potluck-mesh-out` | two of them: give away pieces of large bodies (`serve.rs`) |
 //! | `potluck-mesh-sums` | makes the digests of what is given away (`digests.rs`) |
 //! | `potluck-mesh-in` | gets large bodies piece by piece (`transfer.rs`) |
 //!
-//! The engine's callbacks only look at what came and pass it on; but the answer to a call of a peer here is worked in by the callback itself, which takes two locks
-//! and wakes whoever waits. What that replaced is dropped by `potluck-mesh-calls`.
+//! The engine's callbacks only look at what came and pass it on, but for what is soon done: a small request is answered (`serve.rs`), and the answer to a call of a
+//! peer here is worked in, which takes two locks and wakes whoever waits. What that replaced is dropped by the thread that waits, if there is one, else by `potluck-mesh-calls`.
 //!
 //! No lock of the mesh is held around a call of the engine, nor around one of the system, but for the feed's, under which peers come and go.
 
@@ -31,7 +31,7 @@ use super::keys::{Keys, NodeId, Token};
 use super::origins::Origins;
 use super::presence::{Address, Counters, Presence};
 use super::serve::{self, Job, Piece};
-use super::transfer::{self, Event as Transfers};
+use super::transfer::{self, Event as Transfers, PIECE_BYTES};
 use super::wire::{self, Query};
 use crate::call::After;
 use crate::calling::Call;
@@ -74,7 +74,7 @@ pub(super) struct Node {
     pub(super) calls: Mutex<Calls>,
     keeper: Sender<Keep>,
     jobs: Sender<Job>,
-    pieces: Sender<Piece>,
+    pieces: [Sender<Piece>; 2],
     sums: Sender<Sum>,
     transfers: Sender<Transfers>,
     /// Queries that have come and are not worked off.
@@ -167,7 +167,7 @@ fn make_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHa
 fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opened: &Sender<Result<Arc<Node>>>) {
     let (keeper, keeps) = mpsc::channel();
     let (jobs, of_calls) = mpsc::channel();
-    let (pieces, of_out) = mpsc::channel();
+    let [(out, of_out), (out_too, of_out_too)] = [(); 2].map(|()| mpsc::channel());
     let (sums, of_sums) = mpsc::channel();
     let (transfers, of_in) = mpsc::channel();
     let keys = Keys::new(realm);
@@ -186,7 +186,7 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
             calls: Mutex::default(),
             keeper,
             jobs,
-            pieces,
+            pieces: [out, out_too],
             sums,
             transfers,
             queries: AtomicUsize::new(0),
@@ -197,9 +197,12 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
     });
     let begun = node.and_then(|node| {
         let mut threads = Threads { node: Arc::clone(&node), joins: Vec::new() };
-        let [calls, out, summing, inward] = [(); 4].map(|()| Arc::clone(&node));
+        let [calls, summing, inward] = [(); 3].map(|()| Arc::clone(&node));
         threads.joins.push(make_thread("potluck-mesh-calls", move || serve::run_calls(&calls, &of_calls))?);
-        threads.joins.push(make_thread("potluck-mesh-out", move || serve::run_pieces(&out, &of_out))?);
+        for pieces in [of_out, of_out_too] {
+            let out = Arc::clone(&node);
+            threads.joins.push(make_thread("potluck-mesh-out", move || serve::run_pieces(&out, &pieces))?);
+        }
         threads.joins.push(make_thread("potluck-mesh-sums", move || digests::run(&summing, &of_sums))?);
         threads.joins.push(make_thread("potluck-mesh-in", move || transfer::run(&inward, &of_in))?);
         let token = node.begin()?;
@@ -233,7 +236,9 @@ impl Drop for Threads {
             engine.close();
         }
         node.job(Job::Stop);
-        let _ = node.pieces.send(Piece::Stop);
+        for pieces in &node.pieces {
+            let _ = pieces.send(Piece::Stop);
+        }
         let _ = node.sums.send(Sum::Stop);
         let _ = node.transfers.send(Transfers::Stop);
         for thread in self.joins.drain(..) {
@@ -345,8 +350,12 @@ impl Node {
                 counters().note("it sent a query that cannot be read");
                 query.refuse("this node cannot read that");
             }
-            Some(Query::Piece { .. } | Query::Digest { .. } | Query::Release { .. }) => {
-                let _ = self.pieces.send(Piece::Query { query, from, header });
+            Some(Query::Piece { offset, .. }) => {
+                let pieces = &self.pieces[(offset / PIECE_BYTES) as usize % self.pieces.len()];
+                let _ = pieces.send(Piece::Query { query, from, header });
+            }
+            Some(Query::Digest { .. } | Query::Release { .. }) => {
+                let _ = self.pieces[0].send(Piece::Query { query, from, header });
             }
             Some(_) if query.body_len() > wire::BODY_BYTES_MAX => {
                 Counters::count(&counters().denied, 1);

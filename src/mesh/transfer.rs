@@ -24,6 +24,8 @@ use crate::unwind::caught;
 
 /// The bytes of a piece. Larger ones gain nothing, and make what is small wait longer.
 pub(super) const PIECE_BYTES: u64 = 4 << 20;
+/// So many bytes are hashed at a time: a part of the hash's tree that the processor still has at hand.
+const HASHED_BYTES: usize = 256 << 10;
 /// So many pieces are on their way from a source at a time.
 const WINDOW: usize = 3;
 /// Pieces that came too early and wait for one that failed.
@@ -96,6 +98,8 @@ struct Transfer {
     last_source: u64,
     body: Vec<u8>,
     hasher: blake3::Hasher,
+    /// How much of it the hasher has seen.
+    hashed: usize,
     /// All before this have been asked for.
     asked: u64,
     /// To be asked for again.
@@ -229,6 +233,7 @@ impl Transfer {
             last_source: 0,
             body,
             hasher: blake3::Hasher::new(),
+            hashed: 0,
             asked: 0,
             again: VecDeque::new(),
             on_the_way: BTreeMap::new(),
@@ -364,15 +369,21 @@ impl Transfer {
     fn put_together(&mut self) {
         let before = self.body.len();
         while let Some(bytes) = self.early.remove(&(self.body.len() as u64)) {
-            let start = self.body.len();
             for slice in bytes.slices() {
                 self.body.extend_from_slice(slice);
+                while self.body.len() - self.hashed >= HASHED_BYTES {
+                    self.hash(self.hashed + HASHED_BYTES);
+                }
             }
-            self.hasher.update(&self.body[start..]);
         }
         if self.body.len() > before {
             (self.order.progress)(self.body.len() as u64);
         }
+    }
+
+    fn hash(&mut self, end: usize) {
+        self.hasher.update(&self.body[self.hashed..end]);
+        self.hashed = end;
     }
 
     /// Goes on without a source.
@@ -422,7 +433,8 @@ impl Transfer {
     }
 
     /// All bytes have come.
-    fn end_with(&self, digest: Digest) -> Outlook {
+    fn end_with(&mut self, digest: Digest) -> Outlook {
+        self.hash(self.body.len());
         Outlook::Ends(match self.hasher.finalize() == digest {
             true => Ok(()),
             false => {
