@@ -141,7 +141,8 @@ impl Peer {
     /// [`Error::NoSuchPeer`], [`Error::NoSuchResource`], [`Error::PeerClosed`], [`Error::Refused`], [`Error::HandlerFailed`],
     /// [`Error::TooLarge`] if this peer's shelf has no room, [`Error::Deadlock`], [`Error::TimedOut`], [`Error::InvalidName`],
     /// [`Error::Closed`]. After an error nothing has changed.
-    #[inline(always)]
+    // In the C libraries, which call it once; a program in Rust would have all of it at each of its calls.
+    #[cfg_attr(feature = "c-library", inline(always))]
     pub fn request(&self, from: &str, name: &str, timeout: Duration) -> Result<Resource> {
         fork::check()?;
         call::request(&self.core, from, name, blocking(timeout))?.resource()
