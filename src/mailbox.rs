@@ -374,7 +374,7 @@ impl Mailbox {
     }
 
     /// By the peer's own thread, which has handled all that it has taken: takes the next letter.
-    #[inline]
+    #[cfg_attr(not(feature = "c-library"), inline(always))]
     pub(crate) fn take(&self) -> Option<Letter> {
         let queues = self.made()?;
         let letter = {
@@ -658,6 +658,7 @@ impl Queues {
     }
 
     /// Under the lock of the exit.
+    #[cfg_attr(not(feature = "c-library"), inline(always))]
     fn take_out(&self, exit: &mut VecDeque<Letter>) -> Option<Letter> {
         if exit.is_empty() {
             self.refill(exit);

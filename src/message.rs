@@ -146,6 +146,7 @@ impl Drop for Asked {
 
 impl Message {
     /// Opens a letter: `None` if it is an ask that was given up meanwhile.
+    #[cfg_attr(not(feature = "c-library"), inline(always))]
     pub(crate) fn open(letter: Letter) -> Option<Message> {
         match letter {
             Letter::Tell(Tell { label, body }) => Some(Message { content: Content::Told(label), body }),

@@ -256,6 +256,7 @@ pub(crate) fn end_kept(by: &PeerCore) {
 }
 
 /// Opens a letter to a peer, or records it if it was given up before.
+#[cfg_attr(not(feature = "c-library"), inline(always))]
 pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<Message> {
     match letter {
         Letter::Ask(ask) => {

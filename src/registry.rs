@@ -78,7 +78,7 @@ impl<P: Named> Names<P> {
 }
 
 fn is_named<P: Named>(peer: &Option<Arc<P>>, name: Key<'_>) -> bool {
-    peer.as_ref().is_some_and(|peer| peer.name() == name.text)
+    peer.as_ref().is_some_and(|peer| name.is(peer.name()))
 }
 
 /// With the hash of the name, so that a table that grows reads no names, which lie anywhere.

@@ -50,7 +50,7 @@ struct Slot {
 impl Slot {
     #[inline(always)]
     fn is(&self, name: Key<'_>) -> bool {
-        self.hash == name.hash && *self.content.name() == *name.text
+        self.hash == name.hash && name.is(self.content.name())
     }
 
     fn held(&self) -> Option<&Resource> {
@@ -143,9 +143,12 @@ impl Shelf {
     #[inline(always)]
     pub(crate) fn has_room(&self, name: Key<'_>, resource: &Resource, peer: &str) -> Result<()> {
         let size = resource.len() as u64;
-        if self.bytes.saturating_add(size) <= self.bytes_max {
-            return Ok(());
-        }
+        if self.bytes.saturating_add(size) <= self.bytes_max { Ok(()) } else { self.has_room_instead(name, size, peer) }
+    }
+
+    /// The same once what it takes the place of has gone.
+    #[cold]
+    fn has_room_instead(&self, name: Key<'_>, size: u64, peer: &str) -> Result<()> {
         let old = self.get(name).map_or(0, Resource::len) as u64;
         if self.bytes - old + size > self.bytes_max {
             let what = format!("the shelf of {peer:?}, which holds {} already", self.bytes - old);

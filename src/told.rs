@@ -138,11 +138,11 @@ impl<P: Addressee> Told<P> {
 
 impl<P: Addressee> Table<P> {
     fn find(&self, to: Key<'_>) -> Option<&Line<P>> {
-        self.lines.find(to.hash, |line| **line.to.name() == *to.text)
+        self.lines.find(to.hash, |line| to.is(line.to.name()))
     }
 
     fn find_mut(&mut self, to: Key<'_>) -> Option<&mut Line<P>> {
-        self.lines.find_mut(to.hash, |line| **line.to.name() == *to.text)
+        self.lines.find_mut(to.hash, |line| to.is(line.to.name()))
     }
 }
 
