@@ -9,6 +9,8 @@ use crate::error::Result;
 use crate::sync::Arc;
 
 #[cfg(feature = "mesh")]
+mod arriving;
+#[cfg(feature = "mesh")]
 mod calls;
 #[cfg(any(feature = "mesh", test))]
 mod check;

@@ -1,7 +1,7 @@
 //! Large bodies on their way in: fetched piece by piece into their final place, by one thread of the node.
 //!
-//! A transfer has one source or several, each a node that keeps the same edition under a ticket. A few pieces are asked for at a time, of each source; they are
-//! put together in order, and what comes too early is held back as it came, so that besides the body only the pieces on their way take memory. A source that
+//! A transfer has one source or several, each a node that keeps the same edition under a ticket. A few pieces are asked for at a time, of each source, and put
+//! where they belong as they come, so that besides the body only the pieces on their way take memory. A source that
 //! fails is left; the pieces that it owes are asked of the others, and if none is left, other holders of the edition are looked for, and the transfer goes
 //! on where it was. At the end the digest that one of the sources says is compared with that of the bytes.
 
@@ -12,24 +12,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use zenoh::bytes::ZBytes;
 
+use super::arriving::Arriving;
 use super::digests::Digest;
 use super::engine::Rank;
 use super::keys::NodeId;
 use super::node::Node;
 use super::presence::Counters;
-use super::wire::{self, Answer, Query};
+use super::wire::{self, Answer, PIECE_BYTES, Query};
 use crate::error::{Error, Result};
 use crate::sync::{Arc, Ordering};
 use crate::unwind::caught;
 
-/// The bytes of a piece. Larger ones gain nothing, and make what is small wait longer.
-pub(super) const PIECE_BYTES: u64 = 4 << 20;
-/// So many bytes are hashed at a time: a part of the hash's tree that the processor still has at hand.
-const HASHED_BYTES: usize = 256 << 10;
 /// So many pieces are on their way from a source at a time.
 const WINDOW: usize = 3;
-/// Pieces that came too early and wait for one that failed.
-const AHEAD_BYTES: u64 = 8 * PIECE_BYTES;
 /// From this size on a fetch takes pieces from several holders at once.
 pub(super) const SHARED_BYTES: u64 = 16 << 20;
 /// How long the answer to a query for a piece may take before it is asked for again.
@@ -96,16 +91,12 @@ struct Transfer {
     order: Order,
     sources: Vec<Fetching>,
     last_source: u64,
-    body: Vec<u8>,
-    hasher: blake3::Hasher,
-    /// How much of it the hasher has seen.
-    hashed: usize,
+    body: Arriving,
     /// All before this have been asked for.
     asked: u64,
     /// To be asked for again.
     again: VecDeque<u64>,
     on_the_way: BTreeMap<u64, u64>,
-    early: BTreeMap<u64, ZBytes>,
     is_looking: bool,
     /// The source that was asked for the digest.
     asked_digest: Option<u64>,
@@ -213,13 +204,11 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
 impl Transfer {
     /// Without memory for it, it is over at once.
     fn new(number: u64, mut order: Order) -> Option<Transfer> {
-        let mut body = Vec::new();
-        let fits = usize::try_from(order.size).is_ok_and(|size| body.try_reserve_exact(size).is_ok());
-        if !fits {
-            let size = order.size;
+        let size = order.size;
+        let Some(body) = Arriving::new(size) else {
             (order.then)(Err(Error::LimitReached(format!("memory for a body of {size} bytes"))));
             return None;
-        }
+        };
         let is_looking = order.is_shared && order.look.is_some();
         if let (true, Some(look)) = (is_looking, &mut order.look) {
             look(number);
@@ -232,12 +221,9 @@ impl Transfer {
             sources: Vec::new(),
             last_source: 0,
             body,
-            hasher: blake3::Hasher::new(),
-            hashed: 0,
             asked: 0,
             again: VecDeque::new(),
             on_the_way: BTreeMap::new(),
-            early: BTreeMap::new(),
             is_looking,
             asked_digest: None,
         };
@@ -250,10 +236,6 @@ impl Transfer {
             self.last_source += 1;
             self.sources.push(Fetching { id: self.last_source, of, on_the_way: 0, failures: 0 });
         }
-    }
-
-    fn done(&self) -> u64 {
-        self.body.len() as u64
     }
 
     /// Asks for what there is room for.
@@ -269,7 +251,7 @@ impl Transfer {
                 None => Outlook::Ends(Err(Error::PeerClosed { peer: self.order.from.to_string() })),
             };
         }
-        if self.done() == self.order.size {
+        if self.body.is_whole() {
             if let Some(digest) = self.order.digest {
                 return self.end_with(digest);
             }
@@ -280,7 +262,7 @@ impl Transfer {
         }
         while let Some(index) = self.idlest() {
             let Some(offset) = self.next() else { break };
-            let len = PIECE_BYTES.min(self.order.size - offset);
+            let len = self.body.piece_len(offset);
             self.on_the_way.insert(offset, self.sources[index].id);
             self.sources[index].on_the_way += 1;
             let (transfer, source) = (self.number, self.sources[index].id);
@@ -306,12 +288,9 @@ impl Transfer {
         if let Some(offset) = self.again.pop_front() {
             return Some(offset);
         }
-        if self.asked >= self.order.size || self.asked - self.done() >= AHEAD_BYTES {
-            return None;
-        }
         let offset = self.asked;
         self.asked = (offset + PIECE_BYTES).min(self.order.size);
-        Some(offset)
+        (offset < self.order.size).then_some(offset)
     }
 
     fn ask(
@@ -334,29 +313,29 @@ impl Transfer {
         if was_awaited {
             self.on_the_way.remove(&offset);
         }
-        let found = self.sources.iter_mut().find(|other| other.id == source);
-        let is_of_use = was_awaited || (offset >= self.body.len() as u64 && !self.early.contains_key(&offset));
+        let mut found = self.sources.iter_mut().find(|other| other.id == source);
+        if let (true, Some(found)) = (was_awaited, &mut found) {
+            found.on_the_way -= 1;
+        }
         match (came, found) {
-            (Some(Some(bytes)), found) if is_of_use => {
+            (Some(Some(bytes)), found) => {
                 if let Some(found) = found {
                     found.failures = 0;
-                    if was_awaited {
-                        found.on_the_way -= 1;
-                    }
                     found.of.counters.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 }
-                self.on_the_way.remove(&offset);
-                self.again.retain(|other| *other != offset);
-                self.early.insert(offset, bytes);
-                self.put_together();
+                // One that comes too late is as good, if no other has come for it.
+                if !self.body.has(offset) {
+                    self.again.retain(|other| *other != offset);
+                    self.body.put(offset, &bytes);
+                    (self.order.progress)(self.body.bytes_come());
+                }
             }
             (came, Some(found)) if was_awaited => {
-                found.on_the_way -= 1;
                 found.failures += 1;
                 found.of.counters.retries.fetch_add(1, Ordering::Relaxed);
-                self.again.push_back(offset);
                 let is_over =
                     matches!(came, Some(None)) || found.failures > FAILURES_MAX || !node.is_there(&found.of.node);
+                self.ask_again([offset]);
                 if is_over {
                     self.leave(source);
                 }
@@ -366,24 +345,9 @@ impl Transfer {
         Outlook::GoesOn
     }
 
-    fn put_together(&mut self) {
-        let before = self.body.len();
-        while let Some(bytes) = self.early.remove(&(self.body.len() as u64)) {
-            for slice in bytes.slices() {
-                self.body.extend_from_slice(slice);
-                while self.body.len() - self.hashed >= HASHED_BYTES {
-                    self.hash(self.hashed + HASHED_BYTES);
-                }
-            }
-        }
-        if self.body.len() > before {
-            (self.order.progress)(self.body.len() as u64);
-        }
-    }
-
-    fn hash(&mut self, end: usize) {
-        self.hasher.update(&self.body[self.hashed..end]);
-        self.hashed = end;
+    /// Of these pieces, those that have not come meanwhile.
+    fn ask_again(&mut self, offsets: impl IntoIterator<Item = u64>) {
+        self.again.extend(offsets.into_iter().filter(|offset| !self.body.has(*offset)));
     }
 
     /// Goes on without a source.
@@ -392,7 +356,7 @@ impl Transfer {
         let left = self.sources.remove(index);
         left.of.counters.failovers.fetch_add(1, Ordering::Relaxed);
         let owed: Vec<u64> = self.on_the_way.extract_if(.., |_, by| *by == source).map(|(offset, _)| offset).collect();
-        self.again.extend(owed);
+        self.ask_again(owed);
         self.again.make_contiguous().sort_unstable();
         if self.asked_digest == Some(source) {
             self.asked_digest = None;
@@ -434,8 +398,7 @@ impl Transfer {
 
     /// All bytes have come.
     fn end_with(&mut self, digest: Digest) -> Outlook {
-        self.hash(self.body.len());
-        Outlook::Ends(match self.hasher.finalize() == digest {
+        Outlook::Ends(match self.body.digest() == Some(digest) {
             true => Ok(()),
             false => {
                 let from = &self.order.from;
@@ -447,7 +410,7 @@ impl Transfer {
 
     fn end(self, node: &Arc<Node>, result: Result<()>) {
         self.sources.iter().for_each(|source| release(node, &source.of.node, source.of.ticket));
-        let body = Bytes::from(self.body);
+        let body = self.body.into_bytes();
         // What comes now ends a call, which must not end the thread.
         let _ = caught(|| (self.order.then)(result.map(|()| body)));
     }

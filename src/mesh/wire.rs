@@ -12,6 +12,8 @@ const FORMAT: u8 = 1;
 
 /// The largest body that goes along with a query or an answer, in bytes; a larger one is fetched in pieces by whoever gets it.
 pub(super) const BODY_BYTES_MAX: usize = 256 << 10;
+/// The bytes of a piece, but for the last one. Larger ones gain nothing, and make what is small wait longer.
+pub(super) const PIECE_BYTES: u64 = 4 << 20;
 
 /// What one node asks another.
 #[derive(Debug, Serialize, Deserialize)]
