@@ -53,6 +53,8 @@ use crate::unwind::drop_user_data;
 
 /// How often what nobody asks for any more is looked for.
 const CLEAN_UP: Duration = Duration::from_secs(1);
+/// How long the way to a node that has left is kept, for who may be about to ask it something.
+const WAY_KEPT: Duration = Duration::from_secs(1);
 /// How long a node that leaves waits for its last answers to arrive, at most.
 const SEEN_OFF: Duration = Duration::from_millis(500);
 /// So many queries may wait for the two threads that answer; more are told to come again.
@@ -405,6 +407,7 @@ impl Node {
             (Some(Token::Node(node) | Token::Peer(node, _)), true) if self.presence.is_superseded(&node) => {}
             (Some(Token::Node(node)), true) => {
                 if self.presence.node_came(&node) {
+                    self.job(Job::NodeCame(node.clone()));
                     system.arrivals.come(&format!("@{}", node.name));
                 }
             }
@@ -462,8 +465,22 @@ impl Node {
     ) {
         if let Some(engine) = self.engine() {
             self.sending.fetch_add(1, Ordering::Relaxed);
-            engine.query(self.keys.query(to, &self.me), (wire::encode(query), body), rank, timeout, then);
+            let key = || self.keys.query(to, &self.me);
+            engine.query(to, key, (wire::encode(query), body), rank, timeout, then);
             self.sending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A node is there, which will be asked more than once.
+    pub(super) fn make_way(&self, to: &NodeId) {
+        if let Some(engine) = self.engine() {
+            engine.declare(to, self.keys.query(to, &self.me));
+        }
+    }
+
+    pub(super) fn forget_way(&self, to: &NodeId) {
+        if let Some(key) = self.engine().and_then(|engine| engine.forget(to)) {
+            self.later(WAY_KEPT, move || drop(key));
         }
     }
 

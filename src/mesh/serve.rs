@@ -76,6 +76,7 @@ pub(super) enum Job {
     Done(CallId),
     /// The body of a call has come, or has not.
     Came(CallId, Result<Bytes>),
+    NodeCame(NodeId),
     NodeLeft(NodeId),
     /// What may have a destructor of a user's.
     Drop(Box<dyn Any + Send>),
@@ -189,6 +190,7 @@ impl Server {
             Job::Stranger(query) => self.stranger(&query),
             Job::Done(id) => self.done(&id),
             Job::Came(id, body) => self.came(id, body),
+            Job::NodeCame(node) => self.node.make_way(&node),
             Job::NodeLeft(node) => self.node_left(&node),
             Job::Drop(data) => drop_user_data(data),
             Job::Flush(done) => {
@@ -521,6 +523,7 @@ impl Server {
     /// Its calls end; what became of those that are done is remembered, since the node may have been cut off only.
     fn node_left(&mut self, node: &NodeId) {
         self.node.guests.node_left(node);
+        self.node.forget_way(node);
         let under_way = |(id, served): (&CallId, &Served)| {
             let is_over = matches!(served.progress, Progress::Done(_));
             (id.0 == *node && !is_over).then(|| (id.clone(), served.changes))
