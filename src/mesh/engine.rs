@@ -26,8 +26,10 @@ use crate::sync::Mutex;
 use crate::unwind::caught;
 
 pub(super) const LEASE: Duration = Duration::from_secs(2);
-/// How long a message may wait for room on a link before the engine closes that: a piece of a large body takes as long as the link needs for it.
-const PUSH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a message may wait for room on a link before the engine closes that; a large one so long for each 64 KiB, added up. A link that ends meanwhile does
+/// not end this wait, and until it is over the engine's one thread that writes is kept from all links. So it is short; and a node leaves when nothing waits
+/// (`Node::settle_pieces`).
+const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nobody sends more in one message, and the engine drops what is more.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
@@ -251,7 +253,7 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     set("transport/link/protocols", list([protocol.to_owned()].into_iter()))?;
     set("transport/link/tx/lease", lease.as_millis().to_string())?;
     set("transport/link/tx/queue/size/data", "16".to_owned())?;
-    // A link that is slow is none that is dead: of that the lease tells, which also ends this wait.
+    // Longer than the lease: a link that is slow is none that is dead.
     set("transport/link/tx/queue/congestion_control/block/wait_before_close", PUSH_TIMEOUT.as_micros().to_string())?;
     set("transport/link/rx/max_message_size", MESSAGE_BYTES_MAX.to_string())?;
     // Ours are all shorter.

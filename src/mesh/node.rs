@@ -57,6 +57,8 @@ const CLEAN_UP: Duration = Duration::from_secs(1);
 const WAY_KEPT: Duration = Duration::from_secs(1);
 /// How long a node that leaves waits for its last answers to arrive, at most.
 const SEEN_OFF: Duration = Duration::from_millis(500);
+/// How long it waits, at most, for pieces that are on their way.
+const PIECES_SEEN_OFF: Duration = Duration::from_secs(5);
 /// So many queries may wait for the two threads that answer; more are told to come again.
 const QUERIES_MAX: usize = 4096;
 
@@ -85,6 +87,8 @@ pub(super) struct Node {
     jobs_left: AtomicUsize,
     /// Who is handing a query to the engine, which waits while the link has no room.
     sending: AtomicUsize,
+    /// What `potluck-mesh-in` has asked of other nodes, and has not heard of yet; changed by that thread alone.
+    pub(super) pieces_asked: AtomicUsize,
     ending: Ending,
 }
 
@@ -194,6 +198,7 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
             queries: AtomicUsize::new(0),
             jobs_left: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
+            pieces_asked: AtomicUsize::new(0),
             ending: Ending::default(),
         })
     });
@@ -319,8 +324,22 @@ impl Node {
         engine.declare_token(self.keys.node_token(&self.me))
     }
 
+    /// No piece is on its way any more, neither of what is given away nor of what was asked for. A link that ends while somebody waits for room on it
+    /// would keep the engine from all its links until that wait is over (`engine::PUSH_TIMEOUT`).
+    fn settle_pieces(&self) {
+        let deadline = Instant::now() + PIECES_SEEN_OFF;
+        self.kept.end_all();
+        let (done, flushed) = mpsc::channel();
+        for pieces in &self.pieces {
+            let _ = pieces.send(Piece::Flush(done.clone()));
+        }
+        self.tell_transfers(Transfers::Flush(done));
+        while flushed.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
+    }
+
     /// What was answered last arrives before the node is gone: a query to each node, which goes the same way behind it, has come back.
     fn see_off(&self) {
+        self.settle_pieces();
         let deadline = Instant::now() + SEEN_OFF;
         let left = || deadline.saturating_duration_since(Instant::now());
         let (done, flushed) = mpsc::channel();

@@ -87,7 +87,13 @@ pub(super) enum Job {
 
 /// What `potluck-mesh-out` is to do.
 pub(super) enum Piece {
-    Query { query: Incoming, from: NodeId, header: Vec<u8> },
+    Query {
+        query: Incoming,
+        from: NodeId,
+        header: Vec<u8>,
+    },
+    /// Says that all before this has been done.
+    Flush(Sender<()>),
     Stop,
 }
 
@@ -700,6 +706,7 @@ pub(super) fn run_pieces(node: &Arc<Node>, pieces: &Receiver<Piece>) {
     while let Ok(piece) = pieces.recv() {
         let done = match piece {
             Piece::Stop => return,
+            Piece::Flush(done) => caught(|| _ = done.send(())),
             Piece::Query { query, from, header } => caught(|| give_piece(node, query, from, &header)),
         };
         if let Err(text) = done {

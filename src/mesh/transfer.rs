@@ -6,7 +6,7 @@
 //! on where it was. At the end the digest that one of the sources says is compared with that of the bytes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,6 +83,8 @@ pub(super) enum Event {
         transfer: u64,
     },
     NodeLeft(NodeId),
+    /// To be told when nothing is on its way any more.
+    Flush(Sender<()>),
     Stop,
 }
 
@@ -119,6 +121,7 @@ enum Outlook {
 pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
     let mut transfers: HashMap<u64, Transfer> = HashMap::new();
     let mut last = 0;
+    let mut flushes: Vec<Sender<()>> = Vec::new();
     loop {
         let event = match transfers.is_empty() {
             true => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -137,6 +140,9 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
                     transfer.end(node, result);
                 }
             };
+        if let Ok(Event::Piece { .. } | Event::Digest { .. }) = event {
+            node.pieces_asked.fetch_sub(1, Ordering::Relaxed);
+        }
         match event {
             Ok(Event::Start(order)) => {
                 last += 1;
@@ -187,6 +193,7 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
                     });
                 }
             }
+            Ok(Event::Flush(done)) => flushes.push(done),
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -194,6 +201,9 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
             transfers.iter().filter(|(_, transfer)| !(transfer.order.is_wanted)()).map(|(number, _)| *number).collect();
         for transfer in unwanted.into_iter().filter_map(|number| transfers.remove(&number)) {
             transfer.end(node, Err(Error::Canceled));
+        }
+        if node.pieces_asked.load(Ordering::Relaxed) == 0 {
+            flushes.drain(..).for_each(|done| _ = done.send(()));
         }
     }
     for (_, transfer) in transfers {
@@ -302,6 +312,7 @@ impl Transfer {
         event: impl FnOnce(Option<(Vec<u8>, ZBytes)>) -> Event + Send + 'static,
     ) {
         let to = Arc::clone(node);
+        node.pieces_asked.fetch_add(1, Ordering::Relaxed);
         node.query(&self.sources[index].of.node, query, Bytes::new(), Rank::Bulk, timeout, move |reply| {
             to.tell_transfers(event(reply.map(|reply| (reply.header, reply.body))));
         });
