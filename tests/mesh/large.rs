@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use potluck::{Error, Event, Mesh, Peer, PeerSystem};
+use potluck::{Ended, Error, Event, Mesh, Peer, PeerSystem};
 
 use crate::content::{digest, noise};
 use crate::nodes::{Two, address, open, see, two};
@@ -94,6 +94,24 @@ fn first_progress(events: &potluck::EventReader) -> String {
             assert!(done < size, "it was over before anything was done");
             return from.to_string();
         }
+    }
+}
+
+#[test]
+fn who_leaves_in_the_middle_of_a_transfer_holds_up_nobody() {
+    let body = noise(1, 64 * MIB);
+    for round in 0..8 {
+        let Two { desk, laptop, ada, bob } = two();
+        ada.share("large", body.clone()).unwrap();
+        let events = laptop.events(1000).unwrap();
+        drain(&events);
+        let get = host(move || bob.request("ada", "large", AMPLE));
+        first_progress(&events);
+        // Their links are those of one engine's threads, so the one that stays would wait, too.
+        let (first, second) = if round % 2 == 0 { (desk, laptop) } else { (laptop, desk) };
+        assert_eq!(first.shutdown(LONG).unwrap().ended, Ended::Yes, "round {round}");
+        assert!(get.result_within(LONG).is_err(), "round {round}");
+        assert_eq!(second.shutdown(LONG).unwrap().ended, Ended::Yes, "round {round}");
     }
 }
 
