@@ -159,7 +159,8 @@ impl Engine {
         self.declared.lock().remove(node)
     }
 
-    /// Asks another node, under a key that is made if none has been declared for it. `then` gets the answer, or `None` if there is none: nobody is there, the link broke, or it is not let through.
+    /// Asks another node, under a key that is made if none has been declared for it. `then` gets the answer, or `None` if there is none: nobody is there, the
+    /// link broke, or it is not let through.
     pub(super) fn query(
         &self,
         node: &NodeId,
@@ -254,7 +255,8 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     set("transport/link/tx/lease", lease.as_millis().to_string())?;
     set("transport/link/tx/queue/size/data", "16".to_owned())?;
     // Longer than the lease: a link that is slow is none that is dead.
-    set("transport/link/tx/queue/congestion_control/block/wait_before_close", PUSH_TIMEOUT.as_micros().to_string())?;
+    let push = PUSH_TIMEOUT.max(2 * lease);
+    set("transport/link/tx/queue/congestion_control/block/wait_before_close", push.as_micros().to_string())?;
     set("transport/link/rx/max_message_size", MESSAGE_BYTES_MAX.to_string())?;
     // Ours are all shorter.
     set("queries_default_timeout", "60000".to_owned())?;
