@@ -247,7 +247,7 @@ fn sorted<P>(mut peers: Vec<(u64, Arc<P>)>) -> Vec<Arc<P>> {
 }
 
 fn is_of<T>(name: Key<'_>) -> impl Fn(&(u64, Arc<str>, T)) -> bool {
-    move |(hash, other, _)| *hash == name.hash && **other == *name.text
+    move |(hash, other, _)| *hash == name.hash && name.is(other)
 }
 
 fn rehash<T>((hash, _, _): &(u64, Arc<str>, T)) -> u64 {

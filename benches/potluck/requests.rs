@@ -57,11 +57,6 @@ impl Kitchen {
 pub(crate) fn run(run: Run) -> Outcome<Rows> {
     let kitchen = Kitchen::open()?;
     let mut in_c = InC::start()?;
-    // The first two names of a shelf are found without its table. With these in their places the resources of P3 differ in nothing but their size.
-    kitchen.ada.share("bread", vec![7; 64])?;
-    for name in ["soup", "bread"] {
-        kitchen.bob.request("ada", name, SOON)?;
-    }
     let sizes: &[usize] = if run.quick { &[0, 12, 30] } else { &[0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30] };
     let bodies = sizes.iter().map(|power| Sized::share(&kitchen, 1 << power)).collect::<Outcome<Vec<_>>>()?;
 
@@ -86,7 +81,7 @@ pub(crate) fn run(run: Run) -> Outcome<Rows> {
         })
     };
     let mut through_c = || in_c.as_mut().map_or(Ok(0.0), |in_c| in_c.requests(CALLS));
-    let mut of_sizes: Vec<_> = bodies.iter().map(|body| || body.requests(&kitchen)).collect();
+    let mut of_sizes: Vec<_> = bodies.iter().map(|body| || body.requests()).collect();
     let mut ways: Vec<&mut Way<'_>> = vec![&mut requests, &mut floors, &mut of_eve, &mut through_c];
     ways.extend(of_sizes.iter_mut().map(|way| way as &mut Way<'_>));
     let medians = interleaved_all(run.rounds(400, 60), &mut ways)?;
@@ -132,25 +127,27 @@ fn single_calls(kitchen: &Kitchen, run: Run) -> Outcome<Single> {
     Ok(Single { p99: quantile(&mut times, 0.99), floor: quantile(&mut floors, 0.99) })
 }
 
-/// P3: a resource of some size, under a name of its own, which is as long as the others.
+/// P3: P1 with a body of some size, between two peers of its own, so that the sizes differ in nothing else.
 struct Sized {
-    name: String,
+    from: String,
+    to: Peer,
     body: Bytes,
 }
 
 impl Sized {
     fn share(kitchen: &Kitchen, bytes: usize) -> Outcome<Sized> {
+        let [from, to] = ["ada", "bob"].map(|name| format!("{name} of {bytes:010}"));
         // Zeros take no memory until they are written to.
-        let (name, body) = (format!("soup of {bytes:010}"), Bytes::from(vec![0; bytes]));
-        kitchen.ada.share(&name, body.clone())?;
-        Ok(Sized { name, body })
+        let body = Bytes::from(vec![0; bytes]);
+        kitchen.system.spawn(&from)?.share("soup", body.clone())?;
+        Ok(Sized { from, to: kitchen.system.spawn(&to)?, body })
     }
 
     /// Each must be the very bytes that were shared: a copy of the payload is an error.
-    fn requests(&self, kitchen: &Kitchen) -> Outcome<f64> {
+    fn requests(&self) -> Outcome<f64> {
         let expected = (self.body.as_ptr(), self.body.len());
         per_call(CALLS, CALLS, || {
-            let got = black_box(kitchen.bob.request(black_box("ada"), black_box(&self.name), SOON)?);
+            let got = black_box(self.to.request(black_box(&self.from), black_box("soup"), SOON)?);
             Ok(usize::from((got.bytes().as_ptr(), got.len()) == expected))
         })
     }
