@@ -374,6 +374,8 @@ impl Mailbox {
     }
 
     /// By the peer's own thread, which has handled all that it has taken: takes the next letter.
+    // With `take_out`, `post::open` and `Message::open` in one function, but where size counts: what goes from one to the next is written in halves and read
+    // whole, for which the processor waits.
     #[cfg_attr(not(feature = "c-library"), inline(always))]
     pub(crate) fn take(&self) -> Option<Letter> {
         let queues = self.made()?;

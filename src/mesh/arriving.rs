@@ -3,8 +3,8 @@
 //! The digest is BLAKE3's, which is that of a tree: a piece is a subtree, hashed while the processor has its bytes at hand, and at the end the subtrees are
 //! put together (`blake3::hazmat`). So no piece waits for another.
 //!
-//! The memory is a mapping of its own, of large pages where the system has them: making small ones takes half as long as the bytes are on their way. It goes back
-//! to the system with the last reference to the body.
+//! The memory is a mapping of its own, of large pages where the system has them: with small ones a large body takes half as long
+//! again. It goes back to the system with the last reference to the body.
 
 use blake3::Hasher;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};

@@ -145,16 +145,15 @@ impl Engine {
         queryable.background().wait().map_err(failed)
     }
 
-    /// Makes asking a node faster; until it is to be forgotten.
+    /// Declares the key under which a node is asked, until it is forgotten. Asking works without that, and takes longer.
     pub(super) fn declare(&self, node: &NodeId, key: String) {
-        // Without it, it is as fast as before.
         if let Ok(key) = self.session.declare_keyexpr(key).wait() {
             let before = self.declared.lock().insert(node.clone(), Declared(key));
             drop(before);
         }
     }
 
-    /// Gives back what was declared for a node. A query may be about to use it: it is to be dropped some time later, and not in a callback.
+    /// Gives what was declared for a node to whoever drops it. A query may be about to use it: it is to be dropped some time later, and not in a callback.
     pub(super) fn forget(&self, node: &NodeId) -> Option<Declared> {
         self.declared.lock().remove(node)
     }

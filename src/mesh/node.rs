@@ -87,7 +87,7 @@ pub(super) struct Node {
     jobs_left: AtomicUsize,
     /// Who is handing a query to the engine, which waits while the link has no room.
     sending: AtomicUsize,
-    /// What `potluck-mesh-in` has asked of other nodes, and has not heard of yet; changed by that thread alone.
+    /// Pieces and digests that `potluck-mesh-in` has asked of other nodes, and has not heard of yet, also of transfers that are over; that thread's alone.
     pub(super) pieces_asked: AtomicUsize,
     ending: Ending,
 }
@@ -490,13 +490,14 @@ impl Node {
         }
     }
 
-    /// A node is there, which will be asked more than once.
+    /// To a node that is there, and will be asked more than once.
     pub(super) fn make_way(&self, to: &NodeId) {
         if let Some(engine) = self.engine() {
             engine.declare(to, self.keys.query(to, &self.me));
         }
     }
 
+    /// To a node that has left.
     pub(super) fn forget_way(&self, to: &NodeId) {
         if let Some(key) = self.engine().and_then(|engine| engine.forget(to)) {
             self.later(WAY_KEPT, move || drop(key));
