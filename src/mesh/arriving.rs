@@ -1,4 +1,4 @@
-//! A large body that arrives in pieces, in any order: its memory, and the digest of what has come.
+//! A large body that arrives in pieces, in any order, and each piece in parts, one after the other: its memory, and the digest of what has come.
 //!
 //! The digest is BLAKE3's, which is that of a tree: a piece is a subtree, hashed while the processor has its bytes at hand, and at the end the subtrees are
 //! put together (`blake3::hazmat`). So no piece waits for another.
@@ -17,13 +17,23 @@ use super::wire::PIECE_BYTES;
 
 pub(super) struct Arriving {
     memory: MmapMut,
-    /// One of each piece that has come.
-    subtrees: Vec<Option<ChainingValue>>,
+    pieces: Vec<Piece>,
     bytes_come: u64,
 }
 
-/// So many bytes are hashed at a time, right after they were copied.
-const HASHED_BYTES: usize = 256 << 10;
+enum Piece {
+    /// Of the piece so many bytes, and of these the hasher has had so many.
+    Comes {
+        filled: usize,
+        hashed: usize,
+        hasher: Box<Hasher>,
+    },
+    Whole(ChainingValue),
+    Missing,
+}
+
+/// So many bytes are hashed at a time, soon after they were copied.
+const HASHED_BYTES: usize = 128 << 10;
 
 impl Arriving {
     /// `None` if there is no memory for so many bytes, which are one at least.
@@ -32,20 +42,30 @@ impl Arriving {
         // Without large pages it is slower, and nothing else.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
-        Some(Arriving { memory, subtrees: vec![None; size.div_ceil(PIECE_BYTES) as usize], bytes_come: 0 })
+        let pieces = (0..size.div_ceil(PIECE_BYTES)).map(|_| Piece::Missing).collect();
+        Some(Arriving { memory, pieces, bytes_come: 0 })
     }
 
     fn size(&self) -> u64 {
         self.memory.len() as u64
     }
 
-    /// How many bytes the piece has that begins there.
-    pub(super) fn piece_len(&self, offset: u64) -> u64 {
-        PIECE_BYTES.min(self.size() - offset)
+    /// Where the piece ends that begins there.
+    pub(super) fn piece_end(&self, offset: u64) -> u64 {
+        self.size().min(offset + PIECE_BYTES)
+    }
+
+    /// Up to where the piece has come that begins there.
+    pub(super) fn come(&self, offset: u64) -> u64 {
+        match &self.pieces[index(offset)] {
+            Piece::Missing => offset,
+            Piece::Comes { filled, .. } => offset + *filled as u64,
+            Piece::Whole(_) => self.piece_end(offset),
+        }
     }
 
     pub(super) fn has(&self, offset: u64) -> bool {
-        self.subtrees[index(offset)].is_some()
+        self.come(offset) == self.piece_end(offset)
     }
 
     pub(super) fn bytes_come(&self) -> u64 {
@@ -56,32 +76,48 @@ impl Arriving {
         self.bytes_come == self.size()
     }
 
-    /// Takes a whole piece, which has not come before.
-    pub(super) fn put(&mut self, offset: u64, piece: &ZBytes) {
-        let mut hasher = Hasher::new();
-        hasher.set_input_offset(offset);
+    /// Takes the next part of the piece that begins at `offset`. One for another place is dropped: it has come already, or is too much.
+    pub(super) fn put(&mut self, offset: u64, at: u64, part: &ZBytes) {
         let start = offset as usize;
-        let (mut filled, mut hashed) = (start, start);
-        for slice in piece.slices() {
-            self.memory[filled..filled + slice.len()].copy_from_slice(slice);
-            filled += slice.len();
-            while filled - hashed >= HASHED_BYTES {
-                hasher.update(&self.memory[hashed..hashed + HASHED_BYTES]);
-                hashed += HASHED_BYTES;
-            }
+        let len = (self.memory.len() - start).min(PIECE_BYTES as usize);
+        let memory = &mut self.memory[start..start + len];
+        let is_all = self.pieces.len() == 1;
+        let piece = &mut self.pieces[index(offset)];
+        if let Piece::Missing = piece {
+            let mut hasher = Box::new(Hasher::new());
+            hasher.set_input_offset(offset);
+            *piece = Piece::Comes { filled: 0, hashed: 0, hasher };
         }
-        hasher.update(&self.memory[hashed..filled]);
-        self.bytes_come += (filled - start) as u64;
-        // A body of one piece has no tree above it: that piece is the root.
-        self.subtrees[index(offset)] = Some(match self.size() <= PIECE_BYTES {
-            true => *hasher.finalize().as_bytes(),
-            false => hasher.finalize_non_root(),
-        });
+        let Piece::Comes { filled, hashed, hasher } = piece else { return };
+        if at != offset + *filled as u64 || part.len() > len - *filled {
+            return;
+        }
+        for slice in part.slices() {
+            memory[*filled..*filled + slice.len()].copy_from_slice(slice);
+            *filled += slice.len();
+        }
+        self.bytes_come += part.len() as u64;
+        while *filled - *hashed >= HASHED_BYTES {
+            hasher.update(&memory[*hashed..*hashed + HASHED_BYTES]);
+            *hashed += HASHED_BYTES;
+        }
+        if *filled == len {
+            hasher.update(&memory[*hashed..]);
+            // A body of one piece has no tree above it: that piece is the root.
+            *piece = Piece::Whole(match is_all {
+                true => *hasher.finalize().as_bytes(),
+                false => hasher.finalize_non_root(),
+            });
+        }
     }
 
     /// The digest of the body, once it is whole.
     pub(super) fn digest(&self) -> Option<Digest> {
-        let subtrees: Vec<ChainingValue> = self.subtrees.iter().copied().collect::<Option<_>>()?;
+        let whole = |piece: &Piece| match piece {
+            Piece::Whole(subtree) => Some(*subtree),
+            _ => None,
+        };
+        let subtrees: Vec<ChainingValue> = self.pieces.iter().map(whole).collect::<Option<_>>()?;
         Some(match subtrees.as_slice() {
             [root] => *root,
             subtrees => {
@@ -125,6 +161,18 @@ mod tests {
         (0..size).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
     }
 
+    /// Puts a piece of a body that begins there, in parts of so many bytes.
+    fn put(arriving: &mut Arriving, offset: u64, body: &[u8], part: usize) {
+        let piece = &body[offset as usize..arriving.piece_end(offset) as usize];
+        let mut at = offset;
+        for part in piece.chunks(part) {
+            assert!(!arriving.has(offset) && arriving.come(offset) == at);
+            arriving.put(offset, at, &ZBytes::from(part));
+            at += part.len() as u64;
+        }
+        assert!(arriving.has(offset) && arriving.come(offset) == at);
+    }
+
     #[test]
     fn pieces_in_any_order_make_the_body_and_its_digest() {
         let few = 1000;
@@ -136,17 +184,37 @@ mod tests {
             let middle = offsets.len() / 2;
             offsets.rotate_left(middle);
             let mut come = 0;
-            for offset in offsets {
-                assert!(!arriving.has(offset) && !arriving.is_whole() && arriving.digest().is_none());
-                let len = arriving.piece_len(offset);
-                arriving.put(offset, &ZBytes::from(&expected[offset as usize..][..len as usize]));
-                come += len;
-                assert!(arriving.has(offset) && arriving.bytes_come() == come);
+            for (offset, part) in offsets.into_iter().zip([61_440, 1 << 20, 99_999, 4096].into_iter().cycle()) {
+                assert!(!arriving.is_whole() && arriving.digest().is_none());
+                put(&mut arriving, offset, &expected, part);
+                come += arriving.piece_end(offset) - offset;
+                assert_eq!(arriving.bytes_come(), come);
             }
-            assert!(arriving.is_whole() && arriving.bytes_come() == size);
+            assert!(arriving.is_whole());
             assert_eq!(arriving.digest(), Some(*blake3::hash(&expected).as_bytes()), "of {size} bytes");
             assert!(arriving.into_bytes() == expected);
         }
+    }
+
+    /// As when a piece has been asked for again, and both answers come.
+    #[test]
+    fn a_part_for_another_place_is_dropped() {
+        let size = PIECE_BYTES + 5;
+        let expected = body(size);
+        let part = |at: usize, end: usize| ZBytes::from(&expected[at..end]);
+        let mut arriving = Arriving::new(size).expect("there is memory");
+        arriving.put(0, 0, &part(0, 1000));
+        arriving.put(0, 0, &part(0, 1000));
+        arriving.put(0, 500, &part(500, 1500));
+        arriving.put(0, 2000, &part(2000, 3000));
+        assert_eq!((arriving.come(0), arriving.bytes_come()), (1000, 1000));
+        arriving.put(0, 1000, &ZBytes::from(vec![1; PIECE_BYTES as usize - 999]));
+        assert_eq!(arriving.come(0), 1000, "more than belongs to the piece");
+        arriving.put(0, 1000, &part(1000, PIECE_BYTES as usize));
+        arriving.put(0, 1000, &part(1000, 2000));
+        put(&mut arriving, PIECE_BYTES, &expected, 2);
+        assert_eq!((arriving.bytes_come(), arriving.digest()), (size, Some(*blake3::hash(&expected).as_bytes())));
+        assert!(arriving.into_bytes() == expected);
     }
 
     #[test]
@@ -157,9 +225,8 @@ mod tests {
             let mut arriving = Arriving::new(size).expect("there is memory");
             let mut came = body(size);
             came[wrong as usize] ^= 1;
-            let (first, second) = came.split_at(PIECE_BYTES as usize);
-            arriving.put(0, &ZBytes::from(first));
-            arriving.put(PIECE_BYTES, &ZBytes::from(second));
+            put(&mut arriving, 0, &came, 61_440);
+            put(&mut arriving, PIECE_BYTES, &came, 61_440);
             assert!(arriving.is_whole() && arriving.digest().is_some_and(|digest| digest != expected));
         }
     }

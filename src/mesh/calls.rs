@@ -25,7 +25,7 @@ use super::keys::NodeId;
 use super::node::Node;
 use super::presence::{Address, Counters};
 use super::transfer::{self, Event as Transfers, Order, Source, release};
-use super::wire::{self, Answer, BODY_BYTES_MAX, Body, Given, Query, What};
+use super::wire::{self, ASKED_BYTES_MAX, Answer, Body, Given, Held, Query, What};
 use crate::call::{self, After, block, moves_on, take_in, wait_out};
 use crate::calling::Call;
 use crate::core::{Begun, Form, Operation, PeerCore, Underway};
@@ -40,6 +40,7 @@ use crate::random;
 use crate::resource::{Edition, Resource};
 use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
 use crate::turn::{Cause, Phase, Wait};
+use crate::unwind::drop_user_data;
 use crate::waits::{Interrupt, Why, give_up};
 
 /// How long the other side may wait with its answer before it says that the call goes on.
@@ -326,7 +327,7 @@ impl Outgoing {
             Verb::Offer(mine) | Verb::Exchange(mine) => mine.body(),
             _ => state.body.clone(),
         };
-        if body.len() <= BODY_BYTES_MAX {
+        if body.len() <= ASKED_BYTES_MAX {
             return (body, None);
         }
         let size = body.len() as u64;
@@ -751,7 +752,7 @@ struct Release {
 
 impl Drop for Release {
     fn drop(&mut self) {
-        self.node.kept.release(self.ticket, &self.to);
+        drop_user_data(self.node.kept.release(self.ticket, &self.to));
     }
 }
 
@@ -878,7 +879,11 @@ fn ask_holders(
     let (asking, other) = (Arc::clone(node), of.clone());
     node.query(of, &Query::Holders { name }, Bytes::new(), Rank::Small, timeout, move |reply| {
         let Some(reply) = reply else { return then(Vec::new()) };
-        let Some(Answer::Holders(held)) = wire::decode(&reply.header) else { return then(Vec::new()) };
+        let list = reply.body.to_bytes();
+        let held: Vec<Held<'_>> = match wire::decode(&reply.header) {
+            Some(Answer::Holders) => wire::decode(&list).unwrap_or_default(),
+            _ => Vec::new(),
+        };
         let there = held.into_iter().filter(|held| name::check_peer(held.peer).is_ok()).map(|held| HeldThere {
             address: Address {
                 node: other.clone(),

@@ -87,7 +87,7 @@ pub(super) fn run(node: &Arc<Node>, sums: &Receiver<Sum>) {
             }),
             Sum::Query { query, ticket, from } => caught(|| {
                 let answer = digest(node, &mut last, ticket, &from).map_or(Answer::Unknown, Answer::Digest);
-                query.answer(wire::encode(&answer), Bytes::new());
+                query.answer(&wire::encode(&answer), Bytes::new());
             }),
         };
         if let Err(text) = done {
@@ -106,7 +106,7 @@ fn digest(node: &Node, last: &mut Option<(u64, Digest)>, ticket: u64, from: &Nod
     let mut hasher = blake3::Hasher::new();
     for step in body.chunks(STEP_BYTES) {
         hasher.update(step);
-        if !node.kept.has(ticket) {
+        if !node.kept.is_wanted(ticket) {
             return None;
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{TcpListener, ToSocketAddrs, UdpSocket};
 use std::path::Path;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,17 +27,32 @@ use crate::sync::Mutex;
 use crate::unwind::caught;
 
 pub(super) const LEASE: Duration = Duration::from_secs(2);
-/// How long a message may wait for room on a link before the engine closes that; a large one so long for each 64 KiB, added up. A link that ends meanwhile does
-/// not end this wait, and until it is over the engine's one thread that writes is kept from all links. So it is short; and a node leaves when nothing waits
-/// (`Node::settle_pieces`).
-const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Nobody sends more in one message, and the engine drops what is more.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// The most that is sent in one message besides its header: with that, and with its key, it fits into one batch of a link. One that does not is sent as several
+/// batches, and waits for room as long as `config` says for each, added up.
+pub(super) const MESSAGE_BODY_MAX: usize = 60 << 10;
+/// Nobody sends more in one message with all that belongs to it, and the engine drops what is more.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// What is read into memory that is used again, for each link: that much of a large body may wait to be put in its place. The engine makes and clears new memory
+/// for what is more, which takes a third of the time of its reading thread.
+const READ_BYTES: usize = 4 << 20;
+/// No answer that is gathered has a larger body.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// What a query brought; without a header it was refused.
+#[derive(Default)]
 pub(super) struct Reply {
     pub(super) header: Vec<u8>,
     pub(super) body: ZBytes,
+}
+
+/// A message of an answer. They come in turn.
+pub(super) enum Part {
+    /// The first: the beginning of a body of `len` bytes.
+    First { header: Vec<u8>, len: usize, body: ZBytes },
+    /// More of the body.
+    More(ZBytes),
+    /// The query was refused: why.
+    Refused(ZBytes),
 }
 
 /// How urgent a query and its answer are.
@@ -81,11 +97,35 @@ impl Incoming {
         !self.0.key_expr().as_str().contains('*')
     }
 
-    /// Answers. Waits while the link has no room.
-    pub(super) fn answer(&self, header: Vec<u8>, body: Bytes) {
-        let answer = self.0.reply(self.0.key_expr().clone(), body).attachment(header);
+    /// Answers, in as many messages as it takes. Waits while the link has no room.
+    pub(super) fn answer(&self, header: &[u8], body: Bytes) {
+        self.answer_while(header, body, || true);
+    }
+
+    /// As long as somebody wants it, which is asked after each message.
+    pub(super) fn answer_while(&self, header: &[u8], mut body: Bytes, is_wanted: impl Fn() -> bool) {
+        let mut attachment = (body.len() as u32).to_le_bytes().to_vec();
+        attachment.extend_from_slice(header);
+        let first = body.split_to(body.len().min(MESSAGE_BODY_MAX));
+        self.reply(attachment, first);
+        while !body.is_empty() && is_wanted() {
+            let next = body.split_to(body.len().min(MESSAGE_BODY_MAX));
+            self.reply(Vec::new(), next);
+        }
+    }
+
+    /// Answers a stranger, in one message.
+    pub(super) fn answer_stranger(&self, about: String, body: Bytes) {
+        self.reply(about.into_bytes(), body);
+    }
+
+    fn reply(&self, attachment: Vec<u8>, body: Bytes) {
+        let reply = self.0.reply(self.0.key_expr().clone(), body);
         // Whoever asked has gone: he will not miss it.
-        let _ = answer.wait();
+        let _ = match attachment.is_empty() {
+            true => reply.wait(),
+            false => reply.attachment(attachment).wait(),
+        };
     }
 
     pub(super) fn refuse(&self, text: &str) {
@@ -158,8 +198,8 @@ impl Engine {
         self.declared.lock().remove(node)
     }
 
-    /// Asks another node, under a key that is made if none has been declared for it. `then` gets the answer, or `None` if there is none: nobody is there, the
-    /// link broke, or it is not let through.
+    /// Asks another node, under a key that is made if none has been declared for it. `each` gets one part of the answer after the other, on the thread that reads
+    /// from that link, and `None` when no more comes: it is over, nobody is there, the link broke, or it is not let through.
     pub(super) fn query(
         &self,
         node: &NodeId,
@@ -167,9 +207,9 @@ impl Engine {
         (header, body): (Vec<u8>, Bytes),
         rank: Rank,
         timeout: Duration,
-        then: impl FnOnce(Option<Reply>) + Send + 'static,
+        each: impl Fn(Option<Part>) + Send + Sync + 'static,
     ) {
-        let then = Then(Mutex::new(Some(Box::new(then))));
+        let each = Each(each);
         let priority = match rank {
             Rank::Small => Priority::InteractiveHigh,
             Rank::Bulk => Priority::Data,
@@ -188,19 +228,16 @@ impl Engine {
             .congestion_control(CongestionControl::Block)
             .priority(priority)
             .timeout(timeout)
-            .callback(move |reply| {
-                match reply.into_result() {
-                    Ok(sample) => {
-                        let header =
-                            sample.attachment().map(|header| header.to_bytes().into_owned()).unwrap_or_default();
-                        then.tell(Some(Reply { header, body: sample.payload().clone() }));
-                    }
-                    // The engine's own word for no answer in time.
-                    Err(error) if *error.payload().to_bytes() == *b"Timeout" => {}
-                    Err(error) => then.tell(Some(Reply { header: Vec::new(), body: error.payload().clone() })),
-                }
+            .callback(move |reply| match reply.into_result() {
+                Ok(sample) => match sample.attachment() {
+                    Some(attachment) => each.tell(first(&attachment.to_bytes(), sample.payload().clone())),
+                    None => each.tell(Some(Part::More(sample.payload().clone()))),
+                },
+                // The engine's own word for no answer in time.
+                Err(error) if *error.payload().to_bytes() == *b"Timeout" => {}
+                Err(error) => each.tell(Some(Part::Refused(error.payload().clone()))),
             });
-        // Without an answer the callback is dropped, which tells it.
+        // At the end the callback is dropped, which tells it.
         let _ = asked.wait();
     }
 
@@ -210,21 +247,77 @@ impl Engine {
     }
 }
 
-/// Tells once: the first answer, or at the end that there is none.
-struct Then(Mutex<Option<Tell>>);
+/// The first part of an answer, from what is attached to it. `None` for what is none.
+fn first(attachment: &[u8], body: ZBytes) -> Option<Part> {
+    let (len, header) = attachment.split_first_chunk()?;
+    Some(Part::First { header: header.to_vec(), len: u32::from_le_bytes(*len) as usize, body })
+}
 
-type Tell = Box<dyn FnOnce(Option<Reply>) + Send>;
-
-impl Then {
-    fn tell(&self, reply: Option<Reply>) {
-        let then = self.0.lock().take();
-        if let Some(then) = then {
-            let _ = caught(|| then(reply));
+/// For `query`: tells once of the whole answer, or that there is none.
+pub(super) fn whole(then: impl FnOnce(Option<Reply>) + Send) -> impl Fn(Option<Part>) + Send + Sync {
+    let state = Mutex::new((Gathered::default(), Some(then)));
+    move |part| {
+        let over = {
+            let (gathered, then) = &mut *state.lock();
+            match gathered.take(part) {
+                Poll::Ready(reply) => then.take().map(|then| (then, reply)),
+                Poll::Pending => None,
+            }
+        };
+        if let Some((then, reply)) = over {
+            then(reply);
         }
     }
 }
 
-impl Drop for Then {
+/// What has come of an answer.
+#[derive(Default)]
+struct Gathered {
+    reply: Reply,
+    /// So many bytes of it have not.
+    left: usize,
+}
+
+impl Gathered {
+    fn take(&mut self, part: Option<Part>) -> Poll<Option<Reply>> {
+        let body = match part {
+            Some(Part::First { header, len, body }) if len <= ANSWER_BYTES_MAX => {
+                *self = Gathered { reply: Reply { header, body: ZBytes::new() }, left: len };
+                body
+            }
+            Some(Part::More(body)) => body,
+            Some(Part::Refused(body)) => return Poll::Ready(Some(Reply { header: Vec::new(), body })),
+            // What has come so far is no answer.
+            Some(Part::First { .. }) | None => return Poll::Ready(None),
+        };
+        let Some(left) = self.left.checked_sub(body.len()) else { return Poll::Ready(None) };
+        self.left = left;
+        self.reply.body = match self.reply.body.is_empty() {
+            true => body,
+            false => {
+                let mut both = ZBytes::writer();
+                both.append(std::mem::take(&mut self.reply.body));
+                both.append(body);
+                both.finish()
+            }
+        };
+        match left {
+            0 => Poll::Ready(Some(std::mem::take(&mut self.reply))),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+/// Tells of each part in turn, and at the end that no more comes.
+struct Each<F: Fn(Option<Part>)>(F);
+
+impl<F: Fn(Option<Part>)> Each<F> {
+    fn tell(&self, part: Option<Part>) {
+        let _ = caught(|| (self.0)(part));
+    }
+}
+
+impl<F: Fn(Option<Part>)> Drop for Each<F> {
     fn drop(&mut self) {
         self.tell(None);
     }
@@ -253,10 +346,12 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     set("transport/link/protocols", list([protocol.to_owned()].into_iter()))?;
     set("transport/link/tx/lease", lease.as_millis().to_string())?;
     set("transport/link/tx/queue/size/data", "16".to_owned())?;
-    // Longer than the lease: a link that is slow is none that is dead.
-    let push = PUSH_TIMEOUT.max(2 * lease);
-    set("transport/link/tx/queue/congestion_control/block/wait_before_close", push.as_micros().to_string())?;
+    // How long a message waits for room on a link, which is taken for dead then, as one from which nothing has come for so long. A link that ends meanwhile does
+    // not end this wait, and until it is over the engine's one thread that writes is kept from all links.
+    let wait = lease.as_micros().to_string();
+    set("transport/link/tx/queue/congestion_control/block/wait_before_close", wait)?;
     set("transport/link/rx/max_message_size", MESSAGE_BYTES_MAX.to_string())?;
+    set("transport/link/rx/buffer_size", READ_BYTES.to_string())?;
     // Ours are all shorter.
     set("queries_default_timeout", "60000".to_owned())?;
     if let Some(tls) = &options.tls {

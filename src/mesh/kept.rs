@@ -48,17 +48,16 @@ impl Kept {
         Some((body.bytes.clone(), body.content.clone()))
     }
 
-    pub(super) fn has(&self, ticket: u64) -> bool {
-        self.0.lock().bodies.contains_key(&ticket)
+    /// Whether it is still wanted, by whom it is on its way to: so it is not idle.
+    pub(super) fn is_wanted(&self, ticket: u64) -> bool {
+        self.0.lock().bodies.get_mut(&ticket).map(|body| body.idle = 0).is_some()
     }
 
-    pub(super) fn release(&self, ticket: u64, by: &NodeId) {
-        let released = {
-            let mut table = self.0.lock();
-            let is_his = table.bodies.get(&ticket).is_some_and(|body| body.to == *by);
-            is_his.then(|| table.bodies.remove(&ticket)).flatten()
-        };
-        drop_user_data(released.map(|body| body.bytes));
+    /// Ends a ticket, if it is that node's: gives what is to be dropped where destructors may run.
+    pub(super) fn release(&self, ticket: u64, by: &NodeId) -> Option<Bytes> {
+        let mut table = self.0.lock();
+        let is_his = table.bodies.get(&ticket).is_some_and(|body| body.to == *by);
+        is_his.then(|| table.bodies.remove(&ticket)).flatten().map(|body| body.bytes)
     }
 
     /// Nobody of that node will ask any more.
@@ -95,14 +94,19 @@ mod tests {
         let (first, second) = (kept.keep("soup".into(), None, &a), kept.keep("salt".into(), None, &b));
         assert!(kept.body(first, &b).is_none() && kept.body(0, &a).is_none());
         assert_eq!(kept.body(first, &a).map(|(body, _)| body).as_deref(), Some(&b"soup"[..]));
-        kept.release(second, &a);
-        assert!(kept.body(second, &b).is_some());
+        assert!(kept.release(second, &a).is_none() && kept.body(second, &b).is_some());
+        let third = kept.keep("oil".into(), None, &b);
+        assert_eq!(kept.release(third, &b).as_deref(), Some(&b"oil"[..]));
+        assert!(!kept.is_wanted(third));
         kept.node_left(&a);
         assert!(kept.body(first, &a).is_none());
-        for _ in 0..IDLE_MAX {
-            kept.clean();
-            assert!(kept.has(second));
+        for _ in 0..2 {
+            assert!(kept.is_wanted(second));
+            for _ in 0..IDLE_MAX {
+                kept.clean();
+            }
         }
+        assert_eq!(kept.0.lock().bodies.len(), 1);
         kept.clean();
         assert!(kept.body(second, &b).is_none());
     }

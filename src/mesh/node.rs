@@ -24,7 +24,7 @@ use zenoh::liveliness::LivelinessToken;
 use super::Mesh;
 use super::calls::Outgoing;
 use super::digests::{self, Digests, Sum};
-use super::engine::{Engine, Incoming, Rank, Reply};
+use super::engine::{self, Engine, Incoming, Part, Rank, Reply};
 use super::guests::Guests;
 use super::kept::Kept;
 use super::keys::{Keys, NodeId, Token};
@@ -32,7 +32,7 @@ use super::origins::Origins;
 use super::presence::{Address, Counters, Presence};
 use super::serve::{self, Job, Piece};
 use super::transfer::{self, Event as Transfers};
-use super::wire::{self, PIECE_BYTES, Query};
+use super::wire::{self, Query};
 use crate::call::After;
 use crate::calling::Call;
 use crate::cancel;
@@ -325,7 +325,7 @@ impl Node {
     }
 
     /// No piece is on its way any more, neither of what is given away nor of what was asked for. A link that ends while somebody waits for room on it
-    /// would keep the engine from all its links until that wait is over (`engine::PUSH_TIMEOUT`).
+    /// would keep the engine from all its links until that wait is over.
     fn settle_pieces(&self) {
         let deadline = Instant::now() + PIECES_SEEN_OFF;
         self.kept.end_all();
@@ -371,14 +371,18 @@ impl Node {
                 counters().note("it sent a query that cannot be read");
                 query.refuse("this node cannot read that");
             }
-            Some(Query::Piece { offset, .. }) => {
-                let pieces = &self.pieces[(offset / PIECE_BYTES) as usize % self.pieces.len()];
+            // At once: what is on its way of it stops.
+            Some(Query::Release { ticket }) => {
+                if let Some(released) = self.kept.release(ticket, &from) {
+                    self.drop_later(released);
+                }
+            }
+            Some(Query::Piece { .. } | Query::Digest { .. }) => {
+                // One link, one thread: nobody waits for room behind somebody else who does.
+                let pieces = &self.pieces[from.instance as usize % self.pieces.len()];
                 let _ = pieces.send(Piece::Query { query, from, header });
             }
-            Some(Query::Digest { .. } | Query::Release { .. }) => {
-                let _ = self.pieces[0].send(Piece::Query { query, from, header });
-            }
-            Some(_) if query.body_len() > wire::BODY_BYTES_MAX => {
+            Some(_) if query.body_len() > wire::ASKED_BYTES_MAX => {
                 Counters::count(&counters().denied, 1);
                 query.refuse("so large a body is to be fetched");
             }
@@ -392,7 +396,7 @@ impl Node {
             self.queries.fetch_sub(1, Ordering::Relaxed);
             let job = job();
             if let Job::Query { query, .. } = &job {
-                query.answer(wire::encode(&wire::Answer::Busy), Bytes::new());
+                query.answer(&wire::encode(&wire::Answer::Busy), Bytes::new());
             }
             return;
         }
@@ -472,7 +476,7 @@ impl Node {
         self.presence.is_there(node)
     }
 
-    /// Asks another node; see [`Engine::query`].
+    /// Asks another node. `then` gets the whole answer, or `None` if there is none.
     pub(super) fn query(
         &self,
         to: &NodeId,
@@ -482,10 +486,23 @@ impl Node {
         timeout: Duration,
         then: impl FnOnce(Option<Reply>) + Send + 'static,
     ) {
+        self.query_parts(to, query, body, rank, timeout, engine::whole(then));
+    }
+
+    /// The same for who gets the answer part by part; see [`Engine::query`].
+    pub(super) fn query_parts(
+        &self,
+        to: &NodeId,
+        query: &Query<'_>,
+        body: Bytes,
+        rank: Rank,
+        timeout: Duration,
+        each: impl Fn(Option<Part>) + Send + Sync + 'static,
+    ) {
         if let Some(engine) = self.engine() {
             self.sending.fetch_add(1, Ordering::Relaxed);
             let key = || self.keys.query(to, &self.me);
-            engine.query(to, key, (wire::encode(query), body), rank, timeout, then);
+            engine.query(to, key, (wire::encode(query), body), rank, timeout, each);
             self.sending.fetch_sub(1, Ordering::Relaxed);
         }
     }

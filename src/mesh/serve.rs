@@ -28,13 +28,13 @@ use bytes::Bytes;
 
 use super::calls::POLL;
 use super::digests::Sum;
-use super::engine::Incoming;
+use super::engine::{Incoming, MESSAGE_BODY_MAX};
 use super::guests;
 use super::keys::NodeId;
 use super::node::Node;
 use super::presence::Counters;
 use super::transfer::{Event as Transfers, Order, Source};
-use super::wire::{self, Answer, BODY_BYTES_MAX, Body, Edition, Fault, Given, Held, PIECE_BYTES, Query, What};
+use super::wire::{self, Answer, Body, Edition, Fault, GIVEN_BYTES_MAX, Given, Held, PIECE_BYTES, Query, What};
 use crate::call;
 use crate::core::{Begun, Form, PeerCore, SystemCore, Verb};
 use crate::deadline::Deadline;
@@ -216,7 +216,7 @@ impl Server {
                     return self.attach(call, query);
                 }
                 if self.calls_of.get(&call.0).is_some_and(|calls| *calls >= CALLS_OF_NODE_MAX) {
-                    return query.answer(wire::encode(&Answer::Busy), Bytes::new());
+                    return query.answer(&wire::encode(&Answer::Busy), Bytes::new());
                 }
                 let counters = self.node.presence.counters(&call.0.name);
                 Counters::count(&counters.served, 1);
@@ -227,7 +227,7 @@ impl Server {
                 let call = (from, id);
                 match self.calls.contains_key(&call) {
                     true => self.attach(call, query),
-                    false => query.answer(wire::encode(&Answer::Unknown), Bytes::new()),
+                    false => query.answer(&wire::encode(&Answer::Unknown), Bytes::new()),
                 }
             }
             Some(Query::GiveUp { id }) => self.give_up(&(from, id), &query),
@@ -241,7 +241,7 @@ impl Server {
     fn attach(&mut self, id: CallId, query: Incoming) {
         let Some(served) = self.calls.get_mut(&id) else { return };
         if let Progress::Done(outcome) = &served.progress {
-            return query.answer(outcome.header.clone(), outcome.body.clone());
+            return query.answer(&outcome.header, outcome.body.clone());
         }
         let due = Instant::now() + POLL;
         if let Some((_, before)) = served.asking.replace((query, due)) {
@@ -418,7 +418,7 @@ impl Server {
         if let Some((query, _)) = asking {
             let counters = self.node.presence.counters(&id.0.name);
             Counters::count(&counters.bytes_out, outcome.body.len() as u64);
-            query.answer(outcome.header, outcome.body);
+            query.answer(&outcome.header, outcome.body);
         }
         drop_user_data(before);
         if is_answered && !changes {
@@ -466,7 +466,7 @@ impl Server {
             };
             *self.calls_of.entry(id.0.clone()).or_default() += 1;
             self.calls.insert(id.clone(), served);
-            return query.answer(failed(&Error::Canceled), Bytes::new());
+            return query.answer(&failed(&Error::Canceled), Bytes::new());
         };
         match &served.progress {
             Progress::UnderWay(pending) => {
@@ -474,7 +474,7 @@ impl Server {
                 let result = match pending.wait(Duration::ZERO) {
                     Poll::Ready(result) => result,
                     // Whoever claimed it first is about to end it.
-                    Poll::Pending => return query.answer(wire::encode(&Answer::Pending), Bytes::new()),
+                    Poll::Pending => return query.answer(&wire::encode(&Answer::Pending), Bytes::new()),
                 };
                 self.end_call(id, result);
             }
@@ -482,7 +482,7 @@ impl Server {
             Progress::Done(_) => {}
         }
         if let Some(Served { progress: Progress::Done(outcome), .. }) = self.calls.get(id) {
-            query.answer(outcome.header.clone(), outcome.body.clone());
+            query.answer(&outcome.header, outcome.body.clone());
         }
     }
 
@@ -495,7 +495,8 @@ impl Server {
             edition: shown.edition(),
             size: resource.len() as u64,
         });
-        query.answer(wire::encode(&Answer::Holders(holders.collect())), Bytes::new());
+        let list: Vec<Held<'_>> = holders.collect();
+        query.answer(&wire::encode(&Answer::Holders), wire::encode(&list).into());
         drop_user_data(held);
     }
 
@@ -506,7 +507,7 @@ impl Server {
         {
             let Some((_, id)) = self.dues.pop_first() else { return };
             if let Some((query, _)) = self.calls.get_mut(&id).and_then(|served| served.asking.take()) {
-                query.answer(wire::encode(&Answer::Pending), Bytes::new());
+                query.answer(&wire::encode(&Answer::Pending), Bytes::new());
             }
         }
         if self.next_clean_up <= now {
@@ -571,9 +572,10 @@ impl Server {
                 let size = given.len() as u64;
                 let start = offset.unwrap_or(0).min(size);
                 let end = len.map_or(size, |len| start.saturating_add(len)).min(size);
-                if end - start > PIECE_BYTES {
-                    return query
-                        .refuse(&format!("{size} bytes: get up to {PIECE_BYTES} at a time, by offset=...;len=..."));
+                if end - start > MESSAGE_BODY_MAX as u64 {
+                    return query.refuse(&format!(
+                        "{size} bytes: get up to {MESSAGE_BODY_MAX} at a time, by offset=...;len=..."
+                    ));
                 }
                 let about = self.node.origins.shown(&given.edition());
                 let about = format!(
@@ -581,7 +583,7 @@ impl Server {
                     Quoted(&about.address()),
                     given.version()
                 );
-                query.answer(about.into_bytes(), given.body().slice(start as usize..end as usize));
+                query.answer_stranger(about, given.body().slice(start as usize..end as usize));
                 given.release();
             }
             Ok(None) => query.refuse("nothing was given"),
@@ -654,7 +656,7 @@ pub(super) fn answer_in_passing(node: &Node, query: &Incoming, from: &NodeId, as
     Counters::count(&counters.served, 1);
     Counters::count(&counters.bytes_out, body.len() as u64);
     // A copy: what the engine drops at last must not be a user's.
-    query.answer(header, Bytes::copy_from_slice(&body));
+    query.answer(&header, Bytes::copy_from_slice(&body));
     drop(body);
     if let Some(last) = last.and_then(Resource::release_unless_last) {
         node.drop_later(last);
@@ -681,7 +683,7 @@ fn outcome(node: &Node, to: &NodeId, peer: &str, result: Result<Option<Resource>
             let shown = node.origins.shown(&given.edition());
             let mut digest = None;
             let (body, along) = match bytes.len() {
-                len if len <= BODY_BYTES_MAX => (Body::Here, bytes),
+                len if len <= GIVEN_BYTES_MAX => (Body::Here, bytes),
                 len => {
                     let content = shown.content(given.shared_name(), &bytes);
                     digest = content.as_ref().and_then(|content| node.digests.of(content));
@@ -719,7 +721,7 @@ fn give_piece(node: &Arc<Node>, query: Incoming, from: NodeId, header: &[u8]) {
     match wire::decode(header) {
         Some(Query::Piece { ticket, offset, len }) => {
             let Some((body, _)) = node.kept.body(ticket, &from) else {
-                return query.answer(wire::encode(&Answer::Unknown), Bytes::new());
+                return query.answer(&wire::encode(&Answer::Unknown), Bytes::new());
             };
             let range = usize::try_from(offset).ok().and_then(|start| Some(start..start.checked_add(len as usize)?));
             let Some(range) = range.filter(|range| range.end <= body.len() && u64::from(len) <= PIECE_BYTES) else {
@@ -730,10 +732,9 @@ fn give_piece(node: &Arc<Node>, query: Incoming, from: NodeId, header: &[u8]) {
             if range.start == 0 {
                 node.sum(Sum::Begin { ticket, from });
             }
-            query.answer(wire::encode(&Answer::Piece), body.slice(range));
+            query.answer_while(&wire::encode(&Answer::Piece), body.slice(range), || node.kept.is_wanted(ticket));
         }
         Some(Query::Digest { ticket }) => node.sum(Sum::Query { query, ticket, from }),
-        Some(Query::Release { ticket }) => node.kept.release(ticket, &from),
         _ => query.refuse("this node cannot read that"),
     }
 }

@@ -1,8 +1,8 @@
 //! Large bodies on their way in: fetched piece by piece into their final place, by one thread of the node.
 //!
 //! A transfer has one source or several, each a node that keeps the same edition under a ticket. A few pieces are asked for at a time, of each source, and put
-//! where they belong as they come, so that besides the body only the pieces on their way take memory. A source that
-//! fails is left; the pieces that it owes are asked of the others, and if none is left, other holders of the edition are looked for, and the transfer goes
+//! where they belong part by part as they come, so that besides the body hardly anything takes memory. A source that
+//! fails is left; what it owes is asked of the others, from where it stopped, and if none is left, other holders of the edition are looked for, and the transfer goes
 //! on where it was. At the end the digest that one of the sources says is compared with that of the bytes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -14,21 +14,23 @@ use zenoh::bytes::ZBytes;
 
 use super::arriving::Arriving;
 use super::digests::Digest;
-use super::engine::Rank;
+use super::engine::{Part, Rank};
 use super::keys::NodeId;
 use super::node::Node;
 use super::presence::Counters;
 use super::wire::{self, Answer, PIECE_BYTES, Query};
 use crate::error::{Error, Result};
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Instant, Mutex, Ordering};
 use crate::unwind::caught;
 
 /// So many pieces are on their way from a source at a time.
 const WINDOW: usize = 3;
 /// From this size on a fetch takes pieces from several holders at once.
 pub(super) const SHARED_BYTES: u64 = 16 << 20;
-/// How long the answer to a query for a piece may take before it is asked for again.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the answer to a query for a piece may take before it is asked for again: over a link that is slow, pieces take their time.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(600);
+/// A source from which nothing has come for so long, though something has been asked for, is left.
+const STALLED: Duration = Duration::from_secs(10);
 /// The digest of a large body takes its time.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A source that fails more often in a row is left.
@@ -63,13 +65,22 @@ pub(super) struct Order {
 
 pub(super) enum Event {
     Start(Box<Order>),
-    /// `None`: no answer, `Some(None)`: the source has no such body.
+    /// The part of the piece that begins at `at` has come.
+    Part {
+        transfer: u64,
+        source: u64,
+        offset: u64,
+        at: u64,
+        bytes: ZBytes,
+    },
+    /// The answer to a query for a piece is over.
     Piece {
         transfer: u64,
         source: u64,
         offset: u64,
-        came: Option<Option<ZBytes>>,
+        answer: Answered,
     },
+    /// `None`: no answer, `Some(None)`: the source has no such body.
     Digest {
         transfer: u64,
         source: u64,
@@ -88,12 +99,22 @@ pub(super) enum Event {
     Stop,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answered {
+    Nothing,
+    Something,
+    /// The source has no such body.
+    NoSuchBody,
+}
+
 struct Transfer {
     number: u64,
     order: Order,
     sources: Vec<Fetching>,
     last_source: u64,
     body: Arriving,
+    /// So many bytes have been told of.
+    told: u64,
     /// All before this have been asked for.
     asked: u64,
     /// To be asked for again.
@@ -109,6 +130,8 @@ struct Fetching {
     of: Source,
     on_the_way: usize,
     failures: u32,
+    /// When something came from it last, or it was asked with nothing on its way.
+    heard_at: Instant,
 }
 
 /// What is to become of a transfer.
@@ -151,11 +174,15 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
                     step(&mut transfers, last, &mut |_| Outlook::GoesOn);
                 }
             }
-            Ok(Event::Piece { transfer, source, offset, came }) => {
-                let mut came = Some(came);
-                step(&mut transfers, transfer, &mut |transfer| match came.take() {
-                    Some(came) => transfer.take(node, source, offset, came),
-                    None => Outlook::GoesOn,
+            Ok(Event::Part { transfer, source, offset, at, bytes }) => {
+                if let Some(transfer) = transfers.get_mut(&transfer) {
+                    transfer.put(source, offset, at, &bytes);
+                }
+            }
+            Ok(Event::Piece { transfer, source, offset, answer }) => {
+                step(&mut transfers, transfer, &mut |transfer| {
+                    transfer.take(node, source, offset, answer);
+                    Outlook::GoesOn
                 });
             }
             Ok(Event::Digest { transfer, source, came }) => {
@@ -197,6 +224,14 @@ pub(super) fn run(node: &Arc<Node>, events: &Receiver<Event>) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => break,
         }
+        let now = Instant::now();
+        let stalled: Vec<u64> = transfers
+            .iter_mut()
+            .filter_map(|(number, transfer)| transfer.leave_stalled(now).then_some(*number))
+            .collect();
+        for number in stalled {
+            step(&mut transfers, number, &mut |_| Outlook::GoesOn);
+        }
         let unwanted: Vec<u64> =
             transfers.iter().filter(|(_, transfer)| !(transfer.order.is_wanted)()).map(|(number, _)| *number).collect();
         for transfer in unwanted.into_iter().filter_map(|number| transfers.remove(&number)) {
@@ -231,6 +266,7 @@ impl Transfer {
             sources: Vec::new(),
             last_source: 0,
             body,
+            told: 0,
             asked: 0,
             again: VecDeque::new(),
             on_the_way: BTreeMap::new(),
@@ -244,7 +280,8 @@ impl Transfer {
     fn sources_add(&mut self, source: Option<Source>) {
         if let Some(of) = source {
             self.last_source += 1;
-            self.sources.push(Fetching { id: self.last_source, of, on_the_way: 0, failures: 0 });
+            let id = self.last_source;
+            self.sources.push(Fetching { id, of, on_the_way: 0, failures: 0, heard_at: Instant::now() });
         }
     }
 
@@ -272,18 +309,13 @@ impl Transfer {
         }
         while let Some(index) = self.idlest() {
             let Some(offset) = self.next() else { break };
-            let len = self.body.piece_len(offset);
-            self.on_the_way.insert(offset, self.sources[index].id);
-            self.sources[index].on_the_way += 1;
-            let (transfer, source) = (self.number, self.sources[index].id);
-            let query = Query::Piece { ticket: self.sources[index].of.ticket, offset, len: len as u32 };
-            self.ask(node, index, &query, PIECE_TIMEOUT, move |answer| {
-                let came = answer.map(|(header, body)| match wire::decode(&header) {
-                    Some(Answer::Piece) if body.len() as u64 == len => Some(body),
-                    _ => None,
-                });
-                Event::Piece { transfer, source, offset, came }
-            });
+            let source = &mut self.sources[index];
+            if source.on_the_way == 0 {
+                source.heard_at = Instant::now();
+            }
+            source.on_the_way += 1;
+            self.on_the_way.insert(offset, source.id);
+            self.ask(node, index, offset);
         }
         Outlook::GoesOn
     }
@@ -303,57 +335,76 @@ impl Transfer {
         (offset < self.order.size).then_some(offset)
     }
 
-    fn ask(
-        &self,
-        node: &Arc<Node>,
-        index: usize,
-        query: &Query<'_>,
-        timeout: Duration,
-        event: impl FnOnce(Option<(Vec<u8>, ZBytes)>) -> Event + Send + 'static,
-    ) {
-        let to = Arc::clone(node);
+    /// Asks a source for what has not come of a piece.
+    fn ask(&self, node: &Arc<Node>, index: usize, offset: u64) {
+        let source = &self.sources[index];
+        let from = self.body.come(offset);
+        let len = (self.body.piece_end(offset) - from) as u32;
+        let query = Query::Piece { ticket: source.of.ticket, offset: from, len };
+        let (transfer, id, to) = (self.number, source.id, Arc::clone(node));
+        let state = Mutex::new((from, Answered::Nothing));
         node.pieces_asked.fetch_add(1, Ordering::Relaxed);
-        node.query(&self.sources[index].of.node, query, Bytes::new(), Rank::Bulk, timeout, move |reply| {
-            to.tell_transfers(event(reply.map(|reply| (reply.header, reply.body))));
+        node.query_parts(&source.of.node, &query, Bytes::new(), Rank::Bulk, PIECE_TIMEOUT, move |part| {
+            let (at, answer) = &mut *state.lock();
+            let bytes = match part {
+                Some(Part::First { header, body, .. }) if matches!(wire::decode(&header), Some(Answer::Piece)) => body,
+                Some(Part::More(body)) if *answer == Answered::Something => body,
+                Some(_) => return *answer = Answered::NoSuchBody,
+                None => return to.tell_transfers(Event::Piece { transfer, source: id, offset, answer: *answer }),
+            };
+            let len = bytes.len() as u64;
+            to.tell_transfers(Event::Part { transfer, source: id, offset, at: *at, bytes });
+            (*at, *answer) = (*at + len, Answered::Something);
         });
     }
 
-    /// A piece has come, or has not.
-    fn take(&mut self, node: &Arc<Node>, source: u64, offset: u64, came: Option<Option<ZBytes>>) -> Outlook {
+    fn put(&mut self, source: u64, offset: u64, at: u64, bytes: &ZBytes) {
+        if let Some(source) = self.sources.iter_mut().find(|other| other.id == source) {
+            source.heard_at = Instant::now();
+            Counters::count(&source.of.counters.bytes_in, bytes.len() as u64);
+        }
+        self.body.put(offset, at, bytes);
+    }
+
+    /// The answer to a query for a piece is over.
+    fn take(&mut self, node: &Arc<Node>, source: u64, offset: u64, answer: Answered) {
         let was_awaited = self.on_the_way.get(&offset) == Some(&source);
         if was_awaited {
             self.on_the_way.remove(&offset);
         }
-        let mut found = self.sources.iter_mut().find(|other| other.id == source);
-        if let (true, Some(found)) = (was_awaited, &mut found) {
+        let is_whole = self.body.has(offset);
+        if is_whole {
+            self.again.retain(|other| *other != offset);
+            let come = self.body.bytes_come();
+            if come > std::mem::replace(&mut self.told, come) {
+                (self.order.progress)(come);
+            }
+        }
+        let Some(found) = self.sources.iter_mut().find(|other| other.id == source) else { return };
+        if was_awaited {
             found.on_the_way -= 1;
         }
-        match (came, found) {
-            (Some(Some(bytes)), found) => {
-                if let Some(found) = found {
-                    found.failures = 0;
-                    found.of.counters.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                }
-                // One that comes too late is as good, if no other has come for it.
-                if !self.body.has(offset) {
-                    self.again.retain(|other| *other != offset);
-                    self.body.put(offset, &bytes);
-                    (self.order.progress)(self.body.bytes_come());
-                }
-            }
-            (came, Some(found)) if was_awaited => {
-                found.failures += 1;
-                found.of.counters.retries.fetch_add(1, Ordering::Relaxed);
-                let is_over =
-                    matches!(came, Some(None)) || found.failures > FAILURES_MAX || !node.is_there(&found.of.node);
-                self.ask_again([offset]);
-                if is_over {
-                    self.leave(source);
-                }
-            }
-            _ => {}
+        if answer == Answered::Something {
+            found.failures = 0;
         }
-        Outlook::GoesOn
+        if was_awaited && !is_whole {
+            found.failures += 1;
+            found.of.counters.retries.fetch_add(1, Ordering::Relaxed);
+            let is_over =
+                answer == Answered::NoSuchBody || found.failures > FAILURES_MAX || !node.is_there(&found.of.node);
+            self.ask_again([offset]);
+            if is_over {
+                self.leave(source);
+            }
+        }
+    }
+
+    /// Leaves the sources from which nothing comes; true if there are any.
+    fn leave_stalled(&mut self, now: Instant) -> bool {
+        let is_stalled = |source: &&Fetching| source.on_the_way > 0 && now - source.heard_at > STALLED;
+        let stalled: Vec<u64> = self.sources.iter().filter(is_stalled).map(|source| source.id).collect();
+        stalled.iter().for_each(|source| self.leave(*source));
+        !stalled.is_empty()
     }
 
     /// Of these pieces, those that have not come meanwhile.
@@ -377,12 +428,14 @@ impl Transfer {
     fn ask_digest(&mut self, node: &Arc<Node>) {
         let (transfer, source, ticket) = (self.number, self.sources[0].id, self.sources[0].of.ticket);
         self.asked_digest = Some(source);
-        self.ask(node, 0, &Query::Digest { ticket }, DIGEST_TIMEOUT, move |answer| {
-            let came = answer.map(|(header, _)| match wire::decode(&header) {
+        let (of, to) = (&self.sources[0].of.node, Arc::clone(node));
+        node.pieces_asked.fetch_add(1, Ordering::Relaxed);
+        node.query(of, &Query::Digest { ticket }, Bytes::new(), Rank::Bulk, DIGEST_TIMEOUT, move |reply| {
+            let came = reply.map(|reply| match wire::decode(&reply.header) {
                 Some(Answer::Digest(digest)) => Some(digest),
                 _ => None,
             });
-            Event::Digest { transfer, source, came }
+            to.tell_transfers(Event::Digest { transfer, source, came });
         });
     }
 

@@ -5,13 +5,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::engine::MESSAGE_BODY_MAX;
 use crate::error::Error;
 
 /// Nodes of different formats do not understand each other, and say so.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
-/// The largest body that goes along with a query or an answer, in bytes; a larger one is fetched in pieces by whoever gets it.
-pub(super) const BODY_BYTES_MAX: usize = 256 << 10;
+/// The largest body that goes along with a query, in bytes: that of one message. A larger one is fetched in pieces by whoever gets it.
+pub(super) const ASKED_BYTES_MAX: usize = MESSAGE_BODY_MAX;
+/// The same with an answer, which may be several messages.
+pub(super) const GIVEN_BYTES_MAX: usize = 256 << 10;
 /// The bytes of a piece, but for the last one. Larger ones gain nothing, and make what is small wait longer.
 pub(super) const PIECE_BYTES: u64 = 4 << 20;
 
@@ -115,7 +118,8 @@ pub(super) enum Answer<'a> {
     Unknown,
     /// Too much is to be done here: later.
     Busy,
-    Holders(#[serde(borrow)] Vec<Held<'a>>),
+    /// The payload is a list of [`Held`], in the same way.
+    Holders,
     /// The bytes are the payload.
     Piece,
     Digest([u8; 32]),
@@ -310,7 +314,7 @@ mod tests {
     fn whatever_comes_is_a_value_or_nothing() {
         let id = OriginId { instance: 1, number: 2 };
         let edition = Edition { origin: Origin { peer: "ada", node: "laptop", id }, version: 9 };
-        let holders = Answer::Holders(vec![Held { peer: "ada", edition, size: 5 }]);
+        let holders = vec![Held { peer: "ada", edition, size: 5 }];
         let call = Query::Call {
             id: 1,
             oldest: 1,
@@ -329,17 +333,17 @@ mod tests {
                 let mut changed = header.clone();
                 changed[bit / 8] ^= 1 << (bit % 8);
                 let _ = decode::<Query<'_>>(&changed);
-                let _ = decode::<Answer<'_>>(&changed);
+                let _ = (decode::<Answer<'_>>(&changed), decode::<Vec<Held<'_>>>(&changed));
             }
         }
-        assert!((0..encode(&holders).len()).all(|end| decode::<Answer<'_>>(&encode(&holders)[..end]).is_none()));
+        assert!((0..encode(&holders).len()).all(|end| decode::<Vec<Held<'_>>>(&encode(&holders)[..end]).is_none()));
         assert!((0..encode(&call).len()).all(|end| decode::<Query<'_>>(&encode(&call)[..end]).is_none()));
         let mut random = crate::random::SplitMix64::new(7);
         for _ in 0..200_000 {
             let len = random.below(60);
             let noise: Vec<u8> = [FORMAT].into_iter().chain((0..len).map(|_| random.next() as u8)).collect();
             let _ = decode::<Query<'_>>(&noise);
-            let _ = decode::<Answer<'_>>(&noise);
+            let _ = (decode::<Answer<'_>>(&noise), decode::<Vec<Held<'_>>>(&noise));
         }
     }
 }

@@ -316,6 +316,29 @@ fn a_node_that_hangs_for_less_than_the_lease_is_only_slow() {
 }
 
 #[test]
+fn who_hangs_in_the_middle_of_a_transfer_holds_up_nobody_else() {
+    let (here, bob, there) = here_and_there();
+    bob.share("large", vec![7; 128 << 20]).unwrap();
+    bob.share("dish", "").unwrap();
+    let phone = Process::open("phone", &[&there.address]);
+    phone.done("spawn kim");
+    phone.done("wait_for bob@laptop 10000");
+    let _transfer = there.order("request ada bob@laptop large 60000");
+    let given = || here.snapshot().unwrap().nodes.iter().find(|to| to.node == "desk").map_or(0, |to| to.bytes_out);
+    until("it is under way", || (given() > 16 << 20).then_some(()));
+    there.stop();
+    // Until the node is gone, and longer than anybody may wait for room on its link.
+    let begun = Instant::now();
+    while begun.elapsed() < LEASE + Duration::from_secs(6) {
+        let one = Instant::now();
+        phone.done("request kim bob@laptop dish 10000");
+        assert!(one.elapsed() < Duration::from_secs(3), "{:?} after it hung", begun.elapsed());
+    }
+    assert!(given() < 128 << 20, "it was over before it hung");
+    there.go_on();
+}
+
+#[test]
 fn what_a_hanging_node_was_told_is_done_at_most_once() {
     let (_here, bob, there) = here_and_there();
     for round in 0..3 {

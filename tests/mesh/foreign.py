@@ -7,7 +7,7 @@ import time
 
 import zenoh
 
-PIECE = 4 << 20
+PIECE = 60 << 10
 
 
 def get(session: zenoh.Session, selector: str) -> tuple[bytes, dict] | None:

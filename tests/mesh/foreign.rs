@@ -48,7 +48,7 @@ fn a_python_client_of_the_engine_sees_who_is_there_and_reads_what_they_share() {
     crate::nodes::see(&laptop, "ada@desk");
     ada.share("soup", "leek").unwrap();
     ada.share("soup", "tomato").unwrap();
-    let (photo, large) = (noise(1, 3_000_000), noise(2, 10_000_000));
+    let (photo, large) = (noise(1, 60 << 10), noise(2, 3_000_000));
     ada.share("photos/cat.jpg", photo.clone()).unwrap();
     ada.share("large", large.clone()).unwrap();
     bob.request("ada", "soup", crate::support::LONG).unwrap();
@@ -61,8 +61,8 @@ fn a_python_client_of_the_engine_sees_who_is_there_and_reads_what_they_share() {
     assert_eq!(of("present"), ["ada@desk", "bob@laptop"], "{said}");
     assert_eq!(of("soup"), ["746f6d61746f ada@desk 2 6"], "{said}");
     assert_eq!(of("copy"), ["746f6d61746f ada@desk 2 6"], "{said}");
-    assert_eq!(of("photo"), [format!("{} ada@desk 1 3000000", sha256(&photo))], "{said}");
-    assert_eq!(of("pieces"), [format!("{} ada@desk 1 10000000", sha256(&large))], "{said}");
+    assert_eq!(of("photo"), [format!("{} ada@desk 1 61440", sha256(&photo))], "{said}");
+    assert_eq!(of("pieces"), [format!("{} ada@desk 1 3000000", sha256(&large))], "{said}");
     for refused in ["whole", "nothing", "nobody"] {
         assert_eq!(of(refused), ["no"], "{said}");
     }

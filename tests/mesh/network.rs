@@ -12,6 +12,8 @@ use crate::support::LONG;
 use crate::tools::{are_there, leave_out, run};
 
 const LEASE: Duration = Duration::from_secs(2);
+/// Longer than any transfer here takes.
+const AMPLE: Duration = Duration::from_secs(40);
 
 /// Two hosts with one cable.
 struct Hosts {
@@ -180,6 +182,28 @@ fn over_a_slow_link_calls_end_by_their_deadlines_and_large_ones_arrive_in_time()
     assert!(count > 0 && longest < Duration::from_secs(3), "{longest:?}");
     // A link that is full is no link that is cut.
     assert_eq!(laptop.done("peers"), "bob eve ada@desk");
+}
+
+#[test]
+fn over_a_very_slow_link_a_large_one_arrives_all_the_same() {
+    const SIZE: usize = 9_000_000;
+    let Some(hosts) = Hosts::new("a very slow link") else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done(&format!("share ada large {SIZE} 2"));
+    if !hosts.shape("tbf rate 3mbit burst 32kb latency 200ms") {
+        return leave_out("no tbf", "a very slow link");
+    }
+    let begun = Instant::now();
+    let got = laptop.order("request bob ada large 60000").answer_within(2 * AMPLE).unwrap();
+    assert!(got.ends_with(&digest(&noise(2, SIZE))), "{got}");
+    assert!(begun.elapsed() > Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(laptop.done("peers"), "bob ada@desk", "it was no link that is cut");
+    // What nobody wants any more does not keep the link busy.
+    assert_eq!(name(&laptop.call("request bob ada large 3000").unwrap_err()), "TimedOut");
+    let begun = Instant::now();
+    desk.done("share ada middle 500000 3");
+    laptop.order("request bob ada middle 60000").answer_within(2 * AMPLE).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -220,6 +220,11 @@ fn lives(count: u64) -> Done {
             assert_eq!(report.ended, potluck::Ended::Yes, "{report:?}");
         }
     }
+    // The kernel may list a thread for a moment after it has been joined.
+    let deadline = Instant::now() + crate::support::LONG;
+    while !own_threads().is_empty() && Instant::now() < deadline {
+        thread::park_timeout(Duration::from_millis(1));
+    }
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
     Ok(format!("{descriptors} {} {}", begun.elapsed().as_millis(), own_threads().join(" ")))
 }
