@@ -32,9 +32,6 @@ pub(super) const LEASE: Duration = Duration::from_secs(2);
 pub(super) const MESSAGE_BODY_MAX: usize = 60 << 10;
 /// Nobody sends more in one message with all that belongs to it, and the engine drops what is more.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// What is read into memory that is used again, for each link: that much of a large body may wait to be put in its place. The engine makes and clears new memory
-/// for what is more, which takes a third of the time of its reading thread.
-const READ_BYTES: usize = 4 << 20;
 /// No answer that is gathered has a larger body.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -351,7 +348,6 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     let wait = lease.as_micros().to_string();
     set("transport/link/tx/queue/congestion_control/block/wait_before_close", wait)?;
     set("transport/link/rx/max_message_size", MESSAGE_BYTES_MAX.to_string())?;
-    set("transport/link/rx/buffer_size", READ_BYTES.to_string())?;
     // Ours are all shorter.
     set("queries_default_timeout", "60000".to_owned())?;
     if let Some(tls) = &options.tls {
