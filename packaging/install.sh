@@ -34,11 +34,13 @@ trap 'rm -rf "$made"' EXIT
 
 # The archive with its potluck_* alone as global symbols: two Rust archives in one program each have their own standard library. Grouped
 # sections have to become plain ones before: the linker would keep one group of each name, whose symbols are then local to the other archive.
+# Bitcode that Rust's own objects carry along is left out: where an older LLVM looks into archives, ar ends at it.
 localize() {
   "${NM:-nm}" -g --defined-only "$1" 2>/dev/null | sed -n 's/.* T \(potluck_.*\)/-u \1/p' > "$made/exports"
   # The variable without quotes holds several words.
   "${LD:-ld}" -r --force-group-allocation --gc-sections $(cat "$made/exports") "$1" -o "$made/all.o"
-  "${OBJCOPY:-objcopy}" --wildcard --keep-global-symbol='potluck_*' --strip-unneeded "$made/all.o" "$made/potluck.o"
+  "${OBJCOPY:-objcopy}" --wildcard --keep-global-symbol='potluck_*' --strip-unneeded \
+    --remove-section=.llvmbc --remove-section=.llvmcmd "$made/all.o" "$made/potluck.o"
   "${AR:-ar}" rcsD "$2" "$made/potluck.o"
 }
 
