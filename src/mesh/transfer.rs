@@ -29,7 +29,7 @@ const WINDOW: usize = 3;
 pub(super) const SHARED_BYTES: u64 = 16 << 20;
 /// How long the answer to a query for a piece may take before it is asked for again: over a link that is slow, pieces take their time.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(600);
-/// A source from which nothing has come for so long, though something has been asked for, is left.
+/// A source from which nothing has come for so long, though something has been asked for, is left for another.
 const STALLED: Duration = Duration::from_secs(10);
 /// The digest of a large body takes its time.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -399,12 +399,26 @@ impl Transfer {
         }
     }
 
-    /// Leaves the sources from which nothing comes; true if there are any.
+    /// Leaves the sources from which nothing comes, true if there are any. The only one is not left, but others are looked for.
     fn leave_stalled(&mut self, now: Instant) -> bool {
         let is_stalled = |source: &&Fetching| source.on_the_way > 0 && now - source.heard_at > STALLED;
         let stalled: Vec<u64> = self.sources.iter().filter(is_stalled).map(|source| source.id).collect();
-        stalled.iter().for_each(|source| self.leave(*source));
-        !stalled.is_empty()
+        let mut has_left = false;
+        for source in stalled {
+            match (self.sources.as_mut_slice(), &self.order.look) {
+                ([only], Some(look)) if !self.is_looking => {
+                    only.heard_at = now;
+                    self.is_looking = true;
+                    look(self.number);
+                }
+                ([_], _) => {}
+                _ => {
+                    self.leave(source);
+                    has_left = true;
+                }
+            }
+        }
+        has_left
     }
 
     /// Of these pieces, those that have not come meanwhile.

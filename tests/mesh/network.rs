@@ -68,14 +68,15 @@ impl Hosts {
         self.ip(&format!("-n {} link set eth0 {state}", self.names[0]));
     }
 
+    fn process(&self, host: usize, node: &str, port: u16) -> Process {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.names[host]]).arg(std::env::current_exe().unwrap());
+        Process::start_by(command, node, &format!("10.77.0.{}:{port}", host + 1))
+    }
+
     /// A node on each host, with an ada and a bob, which see each other.
     fn nodes(&self) -> [Process; 2] {
-        let process = |number: usize, node: &str| {
-            let mut command = Command::new("ip");
-            command.args(["netns", "exec", &self.names[number]]).arg(std::env::current_exe().unwrap());
-            Process::start_by(command, node, &format!("10.77.0.{}:7447", number + 1))
-        };
-        let [desk, laptop] = [process(0, "desk"), process(1, "laptop")];
+        let [desk, laptop] = [self.process(0, "desk", 7447), self.process(1, "laptop", 7447)];
         desk.join(&[], "everywhere=on");
         laptop.join(&[&desk.address], "everywhere=on");
         desk.done("spawn-cook ada");
@@ -204,6 +205,33 @@ fn over_a_very_slow_link_a_large_one_arrives_all_the_same() {
     desk.done("share ada middle 500000 3");
     laptop.order("request bob ada middle 60000").answer_within(2 * AMPLE).unwrap();
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn over_a_slow_link_several_nodes_get_large_ones_at_once() {
+    const SIZE: usize = 6_000_000;
+    let Some(hosts) = Hosts::new("several over a slow link") else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done(&format!("share ada large {SIZE} 2"));
+    let others = ["phone", "tablet"].map(|node| {
+        let process = hosts.process(1, node, if node == "phone" { 7448 } else { 7449 });
+        process.join(&[&desk.address], "everywhere=on");
+        process.done("spawn kim");
+        process.done("wait_for ada@desk 10000");
+        process
+    });
+    if !hosts.shape("tbf rate 6mbit burst 32kb latency 200ms") {
+        return leave_out("no tbf", "several over a slow link");
+    }
+    let orders = [
+        laptop.order("request bob ada@desk large 60000"),
+        others[0].order("request kim ada@desk large 60000"),
+        others[1].order("request kim ada@desk large 60000"),
+    ];
+    for order in orders {
+        let got = order.answer_within(2 * AMPLE).unwrap();
+        assert!(got.ends_with(&digest(&noise(2, SIZE))), "{got}");
+    }
 }
 
 #[test]
