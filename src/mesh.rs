@@ -19,6 +19,8 @@ mod digests;
 #[cfg(feature = "mesh")]
 mod engine;
 #[cfg(feature = "mesh")]
+mod giving;
+#[cfg(feature = "mesh")]
 mod guests;
 #[cfg(feature = "mesh")]
 mod kept;

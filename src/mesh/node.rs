@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `potluck-mesh` | opens the engine's session, announces peers, makes attempts again, cleans up, and ends all of it (`keep`) |
 //! | `potluck-mesh-calls` | carries out what other nodes' peers call for (`serve.rs`) |
-//! | `potluck-mesh-out` | two of them: give away pieces of large bodies (`serve.rs`) |
+//! | `potluck-mesh-out` | give away pieces of large bodies, one for each node that asks for any (`giving.rs`) |
 //! | `potluck-mesh-sums` | makes the digests of what is given away (`digests.rs`) |
 //! | `potluck-mesh-in` | gets large bodies piece by piece (`transfer.rs`) |
 //!
@@ -25,12 +25,13 @@ use super::Mesh;
 use super::calls::Outgoing;
 use super::digests::{self, Digests, Sum};
 use super::engine::{self, Engine, Incoming, Part, Rank, Reply};
+use super::giving::{Givers, Piece};
 use super::guests::Guests;
 use super::kept::Kept;
 use super::keys::{Keys, NodeId, Token};
 use super::origins::Origins;
 use super::presence::{Address, Counters, Presence};
-use super::serve::{self, Job, Piece};
+use super::serve::{self, Job};
 use super::transfer::{self, Event as Transfers};
 use super::wire::{self, Query};
 use crate::call::After;
@@ -73,12 +74,12 @@ pub(super) struct Node {
     pub(super) origins: Origins,
     pub(super) guests: Guests,
     pub(super) kept: Kept,
+    pub(super) givers: Givers,
     pub(super) digests: Digests,
     /// The calls of peers here that are under way, by number.
     pub(super) calls: Mutex<Calls>,
     keeper: Sender<Keep>,
     jobs: Sender<Job>,
-    pieces: [Sender<Piece>; 2],
     sums: Sender<Sum>,
     transfers: Sender<Transfers>,
     /// Queries that have come and are not worked off.
@@ -159,7 +160,7 @@ fn default_name() -> String {
     format!("{host}-{}", std::process::id())
 }
 
-fn make_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+pub(super) fn make_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     let builder = ThreadBuilder::new().name(name.to_owned());
     let body = move || {
         cancel::never();
@@ -173,7 +174,6 @@ fn make_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHa
 fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opened: &Sender<Result<Arc<Node>>>) {
     let (keeper, keeps) = mpsc::channel();
     let (jobs, of_calls) = mpsc::channel();
-    let [(out, of_out), (out_too, of_out_too)] = [(); 2].map(|()| mpsc::channel());
     let (sums, of_sums) = mpsc::channel();
     let (transfers, of_in) = mpsc::channel();
     let keys = Keys::new(realm);
@@ -188,11 +188,11 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
             presence: Presence::default(),
             guests: Guests::default(),
             kept: Kept::default(),
+            givers: Givers::default(),
             digests: Digests::default(),
             calls: Mutex::default(),
             keeper,
             jobs,
-            pieces: [out, out_too],
             sums,
             transfers,
             queries: AtomicUsize::new(0),
@@ -206,10 +206,6 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
         let mut threads = Threads { node: Arc::clone(&node), joins: Vec::new() };
         let [calls, summing, inward] = [(); 3].map(|()| Arc::clone(&node));
         threads.joins.push(make_thread("potluck-mesh-calls", move || serve::run_calls(&calls, &of_calls))?);
-        for pieces in [of_out, of_out_too] {
-            let out = Arc::clone(&node);
-            threads.joins.push(make_thread("potluck-mesh-out", move || serve::run_pieces(&out, &pieces))?);
-        }
         threads.joins.push(make_thread("potluck-mesh-sums", move || digests::run(&summing, &of_sums))?);
         threads.joins.push(make_thread("potluck-mesh-in", move || transfer::run(&inward, &of_in))?);
         let token = node.begin()?;
@@ -243,9 +239,7 @@ impl Drop for Threads {
             engine.close();
         }
         node.job(Job::Stop);
-        for pieces in &node.pieces {
-            let _ = pieces.send(Piece::Stop);
-        }
+        node.givers.end();
         let _ = node.sums.send(Sum::Stop);
         let _ = node.transfers.send(Transfers::Stop);
         for thread in self.joins.drain(..) {
@@ -330,9 +324,7 @@ impl Node {
         let deadline = Instant::now() + PIECES_SEEN_OFF;
         self.kept.end_all();
         let (done, flushed) = mpsc::channel();
-        for pieces in &self.pieces {
-            let _ = pieces.send(Piece::Flush(done.clone()));
-        }
+        self.givers.flush(&done);
         self.tell_transfers(Transfers::Flush(done));
         while flushed.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
     }
@@ -361,7 +353,7 @@ impl Node {
     }
 
     /// A query has come: to the thread that it is for, or back if there are too many.
-    fn take_query(&self, query: Incoming) {
+    fn take_query(self: &Arc<Node>, query: Incoming) {
         let Some(from) = self.keys.sender(query.key()) else { return };
         let header = query.header();
         let counters = || self.presence.counters(&from.name);
@@ -377,11 +369,10 @@ impl Node {
                     self.drop_later(released);
                 }
             }
-            Some(Query::Piece { .. } | Query::Digest { .. }) => {
-                // One link, one thread: nobody waits for room behind somebody else who does.
-                let pieces = &self.pieces[from.instance as usize % self.pieces.len()];
-                let _ = pieces.send(Piece::Query { query, from, header });
+            Some(Query::Piece { ticket, offset, len }) => {
+                self.givers.give(self, Piece { query, from, ticket, offset, len });
             }
+            Some(Query::Digest { ticket }) => self.sum(Sum::Query { query, ticket, from }),
             Some(_) if query.body_len() > wire::ASKED_BYTES_MAX => {
                 Counters::count(&counters().denied, 1);
                 query.refuse("so large a body is to be fetched");
@@ -583,6 +574,7 @@ impl Drop for Node {
         if fork::is_forked() {
             // Its threads are the parent's.
             std::mem::forget(engine);
+            self.givers.forget();
         }
     }
 }

@@ -27,14 +27,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::calls::POLL;
-use super::digests::Sum;
 use super::engine::{Incoming, MESSAGE_BODY_MAX};
 use super::guests;
 use super::keys::NodeId;
 use super::node::Node;
 use super::presence::Counters;
 use super::transfer::{Event as Transfers, Order, Source};
-use super::wire::{self, Answer, Body, Edition, Fault, GIVEN_BYTES_MAX, Given, Held, PIECE_BYTES, Query, What};
+use super::wire::{self, Answer, Body, Edition, Fault, GIVEN_BYTES_MAX, Given, Held, Query, What};
 use crate::call;
 use crate::core::{Begun, Form, PeerCore, SystemCore, Verb};
 use crate::deadline::Deadline;
@@ -80,18 +79,6 @@ pub(super) enum Job {
     NodeLeft(NodeId),
     /// What may have a destructor of a user's.
     Drop(Box<dyn Any + Send>),
-    /// Says that all before this has been done.
-    Flush(Sender<()>),
-    Stop,
-}
-
-/// What `potluck-mesh-out` is to do.
-pub(super) enum Piece {
-    Query {
-        query: Incoming,
-        from: NodeId,
-        header: Vec<u8>,
-    },
     /// Says that all before this has been done.
     Flush(Sender<()>),
     Stop,
@@ -700,41 +687,5 @@ fn outcome(node: &Node, to: &NodeId, peer: &str, result: Result<Option<Resource>
             Outcome { header: failed(&Error::PeerClosed { peer: peer.to_owned() }), body: Bytes::new() }
         }
         Err(error) => Outcome { header: failed(&error), body: Bytes::new() },
-    }
-}
-
-/// All that `potluck-mesh-out` does.
-pub(super) fn run_pieces(node: &Arc<Node>, pieces: &Receiver<Piece>) {
-    while let Ok(piece) = pieces.recv() {
-        let done = match piece {
-            Piece::Stop => return,
-            Piece::Flush(done) => caught(|| _ = done.send(())),
-            Piece::Query { query, from, header } => caught(|| give_piece(node, query, from, &header)),
-        };
-        if let Err(text) = done {
-            node.presence.counters(&node.me.name).note(&format!("a piece could not be given: {text}"));
-        }
-    }
-}
-
-fn give_piece(node: &Arc<Node>, query: Incoming, from: NodeId, header: &[u8]) {
-    match wire::decode(header) {
-        Some(Query::Piece { ticket, offset, len }) => {
-            let Some((body, _)) = node.kept.body(ticket, &from) else {
-                return query.answer(&wire::encode(&Answer::Unknown), Bytes::new());
-            };
-            let range = usize::try_from(offset).ok().and_then(|start| Some(start..start.checked_add(len as usize)?));
-            let Some(range) = range.filter(|range| range.end <= body.len() && u64::from(len) <= PIECE_BYTES) else {
-                return query.refuse("there are no such bytes");
-            };
-            let counters = node.presence.counters(&from.name);
-            Counters::count(&counters.bytes_out, u64::from(len));
-            if range.start == 0 {
-                node.sum(Sum::Begin { ticket, from });
-            }
-            query.answer_while(&wire::encode(&Answer::Piece), body.slice(range), || node.kept.is_wanted(ticket));
-        }
-        Some(Query::Digest { ticket }) => node.sum(Sum::Query { query, ticket, from }),
-        _ => query.refuse("this node cannot read that"),
     }
 }

@@ -235,6 +235,28 @@ fn over_a_slow_link_several_nodes_get_large_ones_at_once() {
 }
 
 #[test]
+fn a_node_that_is_slow_to_take_a_large_one_holds_up_no_other() {
+    const SIZE: usize = 9_000_000;
+    let Some(hosts) = Hosts::new("one slow node beside another") else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done(&format!("share ada large {SIZE} 2"));
+    let tablet = hosts.process(0, "tablet", 7448);
+    tablet.join(&[&desk.address], "everywhere=on");
+    tablet.done("spawn kim");
+    tablet.done("wait_for ada@desk 10000");
+    if !hosts.shape("tbf rate 3mbit burst 32kb latency 200ms") {
+        return leave_out("no tbf", "one slow node beside another");
+    }
+    let slow = laptop.order("request bob ada@desk large 60000");
+    until("it is under way", || desk.done("nodes").contains("bytes_out: 4").then_some(()));
+    for _ in 0..3 {
+        tablet.order("request kim ada@desk large 60000").answer_within(AMPLE).unwrap();
+        assert!(slow.is_waiting());
+    }
+    slow.answer_within(2 * AMPLE).unwrap();
+}
+
+#[test]
 fn over_a_lossy_link_everything_arrives_once() {
     let Some(hosts) = Hosts::new("a lossy link") else { return };
     let [desk, laptop] = hosts.nodes();
