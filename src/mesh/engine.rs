@@ -343,9 +343,9 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     set("transport/link/protocols", list([protocol.to_owned()].into_iter()))?;
     set("transport/link/tx/lease", lease.as_millis().to_string())?;
     set("transport/link/tx/queue/size/data", "16".to_owned())?;
-    // How long a message waits for room on a link, which is taken for dead then, as one from which nothing has come for so long. A link that ends meanwhile does
-    // not end this wait, and until it is over the engine's one thread that writes is kept from all links.
-    let wait = lease.as_micros().to_string();
+    // How long a message waits for room on a link, which is taken for dead then. A link that ends meanwhile does not end this wait, and until it is over the
+    // engine's one thread that writes is kept from all links: so not much longer than the lease, or others would take this node for gone.
+    let wait = (lease * 3 / 2).as_micros().to_string();
     set("transport/link/tx/queue/congestion_control/block/wait_before_close", wait)?;
     set("transport/link/rx/max_message_size", MESSAGE_BYTES_MAX.to_string())?;
     // Ours are all shorter.

@@ -220,7 +220,7 @@ fn over_a_slow_link_several_nodes_get_large_ones_at_once() {
         process.done("wait_for ada@desk 10000");
         process
     });
-    if !hosts.shape("tbf rate 6mbit burst 32kb latency 200ms") {
+    if !hosts.shape("tbf rate 6mbit burst 32kb latency 500ms") {
         return leave_out("no tbf", "several over a slow link");
     }
     let orders = [

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
 
-use crate::nodes::address;
+use crate::nodes::{address, until};
 use crate::support::LONG;
 
 /// What makes a process of this binary one that is told what to do; its value is nothing.
@@ -117,9 +117,18 @@ impl Process {
         child.wait().unwrap();
     }
 
-    /// Hangs it.
+    /// Hangs it. A thread that runs goes on until another one has taken the signal: waits until all stand still.
     pub(crate) fn stop(&self) {
         self.signal(Signal::SIGSTOP);
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let state = task.and_then(|task| std::fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+            // The state follows the name, which is in parentheses.
+            state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        };
+        until("all threads stand still", || {
+            let mut tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.lock().id())).unwrap();
+            tasks.all(stands).then_some(())
+        });
     }
 
     /// Lets it go on.
