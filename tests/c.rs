@@ -8,9 +8,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::thread;
-
-use parking_lot::Mutex;
 
 mod manual;
 mod tools;
@@ -143,21 +140,6 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     sources
 }
 
-/// Runs a test with each source, two at once: two cores are what the smallest machines have.
-fn for_each_source(folder: &str, test: impl Fn(&Path) + Sync) {
-    let sources = Mutex::new(sources(folder).into_iter());
-    let next = || sources.lock().next();
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some(source) = next() {
-                    test(&source);
-                }
-            });
-        }
-    });
-}
-
 /// In builds with the feature `test-panics` the library panics where it is told to.
 #[test]
 fn a_panic_anywhere_in_a_call_is_its_status() {
@@ -200,9 +182,9 @@ fn copied_library(name: &str) -> String {
 #[test]
 fn the_c_tests_pass_with_both_libraries_as_c_and_as_cxx() {
     let copy = copied_library("copy");
-    for_each_source("tests/c", |source| {
-        let as_c = BOTH.map(|linked| compile(source, linked));
-        let as_cxx = BOTH.map(|linked| compile_as_cxx(source, linked));
+    for source in sources("tests/c") {
+        let as_c = BOTH.map(|linked| compile(&source, linked));
+        let as_cxx = BOTH.map(|linked| compile_as_cxx(&source, linked));
         for program in as_c.into_iter().chain(as_cxx) {
             let output = run(&program, &[&copy]);
             let (out, mut err) = (text(&output.stdout), text(&output.stderr));
@@ -212,7 +194,7 @@ fn the_c_tests_pass_with_both_libraries_as_c_and_as_cxx() {
             assert!(output.status.success() && out.contains("checks passed"), "{}:\n{out}{err}", source.display());
             assert_eq!(err, "", "{}: the library prints nothing", source.display());
         }
-    });
+    }
 }
 
 /// A short run; `make fuzz` is the long one. What it sees of each function must be what the header says.
@@ -379,14 +361,15 @@ fn the_c_tests_pass_under_valgrind_where_it_is_installed() {
         return;
     }
     let copy = copied_library("valgrind-copy");
-    for_each_source("tests/c", |source| {
+    for source in sources("tests/c") {
         let name = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
         // In a child made by fork, what the stacks of the parent's threads held has no owner any more; what a thread held that
         // was ended inside a callback is never freed, nor what one has first used at its end.
         let leaks = if ["int_fork", "int_killed", "int_late"].contains(&name) { "no" } else { "full" };
         // Fewer forks and rounds: all is some thirty times slower.
         let slow = ["-g", "-DDEADLINE_S=600", "-DFORKS=10", "-DROUNDS=100"];
-        let program = link(source, &object_of(source, "valgrind", &[WARNINGS, &slow].concat()), vec![], Linked::Shared);
+        let program =
+            link(&source, &object_of(&source, "valgrind", &[WARNINGS, &slow].concat()), vec![], Linked::Shared);
         let output = Command::new("valgrind")
             .args(["-q", "--error-exitcode=99", &format!("--leak-check={leaks}"), "--errors-for-leak-kinds=definite"])
             .arg(&program)
@@ -394,5 +377,5 @@ fn the_c_tests_pass_under_valgrind_where_it_is_installed() {
             .output()
             .expect("valgrind runs");
         assert!(output.status.success(), "{name}:\n{}{}", text(&output.stdout), text(&output.stderr));
-    });
+    }
 }
