@@ -11,6 +11,7 @@ use crate::process::{Process, name};
 use crate::support::LONG;
 use crate::tools::{are_there, leave_out, run};
 
+const EVERYWHERE: &str = "everywhere=on";
 const LEASE: Duration = Duration::from_secs(2);
 /// Longer than any transfer here takes.
 const AMPLE: Duration = Duration::from_secs(40);
@@ -64,6 +65,15 @@ impl Hosts {
         })
     }
 
+    /// Makes the cable slow in both directions, with a queue of so long; false, and said, where this kernel has no such thing.
+    fn is_made_slow(&self, rate: &str, queue: &str, what: &str) -> bool {
+        let is_slow = self.shape(&format!("tbf rate {rate} burst 32kb latency {queue}"));
+        if !is_slow {
+            leave_out("no tbf", what);
+        }
+        is_slow
+    }
+
     fn cable(&self, state: &str) {
         self.ip(&format!("-n {} link set eth0 {state}", self.names[0]));
     }
@@ -76,14 +86,28 @@ impl Hosts {
 
     /// A node on each host, with an ada and a bob, which see each other.
     fn nodes(&self) -> [Process; 2] {
+        self.nodes_that_are(EVERYWHERE)
+    }
+
+    /// The same, with options for the mesh.
+    fn nodes_that_are(&self, options: &str) -> [Process; 2] {
         let [desk, laptop] = [self.process(0, "desk", 7447), self.process(1, "laptop", 7447)];
-        desk.join(&[], "everywhere=on");
-        laptop.join(&[&desk.address], "everywhere=on");
+        desk.join(&[], options);
+        laptop.join(&[&desk.address], options);
         desk.done("spawn-cook ada");
         laptop.done("spawn bob");
         laptop.done("wait_for ada@desk 10000");
         desk.done("wait_for bob@laptop 10000");
         [desk, laptop]
+    }
+
+    /// One more node, with a kim who sees ada.
+    fn node_with_kim(&self, (host, node, port): (usize, &str, u16), desk: &Process, options: &str) -> Process {
+        let process = self.process(host, node, port);
+        process.join(&[&desk.address], options);
+        process.done("spawn kim");
+        process.done("wait_for ada@desk 10000");
+        process
     }
 }
 
@@ -187,12 +211,13 @@ fn over_a_slow_link_calls_end_by_their_deadlines_and_large_ones_arrive_in_time()
 
 #[test]
 fn over_a_very_slow_link_a_large_one_arrives_all_the_same() {
+    const WHAT: &str = "a very slow link";
     const SIZE: usize = 9_000_000;
-    let Some(hosts) = Hosts::new("a very slow link") else { return };
+    let Some(hosts) = Hosts::new(WHAT) else { return };
     let [desk, laptop] = hosts.nodes();
     desk.done(&format!("share ada large {SIZE} 2"));
-    if !hosts.shape("tbf rate 3mbit burst 32kb latency 200ms") {
-        return leave_out("no tbf", "a very slow link");
+    if !hosts.is_made_slow("3mbit", "200ms", WHAT) {
+        return;
     }
     let begun = Instant::now();
     let got = laptop.order("request bob ada large 60000").answer_within(2 * AMPLE).unwrap();
@@ -209,19 +234,16 @@ fn over_a_very_slow_link_a_large_one_arrives_all_the_same() {
 
 #[test]
 fn over_a_slow_link_several_nodes_get_large_ones_at_once() {
+    const WHAT: &str = "several over a slow link";
+    // Of three connections that share so slow a link one may be silent for longer than the usual lease.
+    const PATIENT: &str = "everywhere=on lease=15000";
     const SIZE: usize = 6_000_000;
-    let Some(hosts) = Hosts::new("several over a slow link") else { return };
-    let [desk, laptop] = hosts.nodes();
+    let Some(hosts) = Hosts::new(WHAT) else { return };
+    let [desk, laptop] = hosts.nodes_that_are(PATIENT);
     desk.done(&format!("share ada large {SIZE} 2"));
-    let others = ["phone", "tablet"].map(|node| {
-        let process = hosts.process(1, node, if node == "phone" { 7448 } else { 7449 });
-        process.join(&[&desk.address], "everywhere=on");
-        process.done("spawn kim");
-        process.done("wait_for ada@desk 10000");
-        process
-    });
-    if !hosts.shape("tbf rate 6mbit burst 32kb latency 500ms") {
-        return leave_out("no tbf", "several over a slow link");
+    let others = [(1, "phone", 7448), (1, "tablet", 7449)].map(|place| hosts.node_with_kim(place, &desk, PATIENT));
+    if !hosts.is_made_slow("6mbit", "500ms", WHAT) {
+        return;
     }
     let orders = [
         laptop.order("request bob ada@desk large 60000"),
@@ -236,16 +258,14 @@ fn over_a_slow_link_several_nodes_get_large_ones_at_once() {
 
 #[test]
 fn a_node_that_is_slow_to_take_a_large_one_holds_up_no_other() {
+    const WHAT: &str = "one slow node beside another";
     const SIZE: usize = 9_000_000;
-    let Some(hosts) = Hosts::new("one slow node beside another") else { return };
+    let Some(hosts) = Hosts::new(WHAT) else { return };
     let [desk, laptop] = hosts.nodes();
     desk.done(&format!("share ada large {SIZE} 2"));
-    let tablet = hosts.process(0, "tablet", 7448);
-    tablet.join(&[&desk.address], "everywhere=on");
-    tablet.done("spawn kim");
-    tablet.done("wait_for ada@desk 10000");
-    if !hosts.shape("tbf rate 3mbit burst 32kb latency 200ms") {
-        return leave_out("no tbf", "one slow node beside another");
+    let tablet = hosts.node_with_kim((0, "tablet", 7448), &desk, EVERYWHERE);
+    if !hosts.is_made_slow("3mbit", "200ms", WHAT) {
+        return;
     }
     let slow = laptop.order("request bob ada@desk large 60000");
     until("it is under way", || desk.done("nodes").contains("bytes_out: 4").then_some(()));
