@@ -78,9 +78,8 @@ impl Arriving {
 
     /// Takes the next part of the piece that begins at `offset`. One for another place is dropped: it has come already, or is too much.
     pub(super) fn put(&mut self, offset: u64, at: u64, part: &ZBytes) {
-        let start = offset as usize;
-        let len = (self.memory.len() - start).min(PIECE_BYTES as usize);
-        let memory = &mut self.memory[start..start + len];
+        let end = self.piece_end(offset) as usize;
+        let memory = &mut self.memory[offset as usize..end];
         let is_all = self.pieces.len() == 1;
         let piece = &mut self.pieces[index(offset)];
         if let Piece::Missing = piece {
@@ -89,7 +88,7 @@ impl Arriving {
             *piece = Piece::Comes { filled: 0, hashed: 0, hasher };
         }
         let Piece::Comes { filled, hashed, hasher } = piece else { return };
-        if at != offset + *filled as u64 || part.len() > len - *filled {
+        if at != offset + *filled as u64 || part.len() > memory.len() - *filled {
             return;
         }
         for slice in part.slices() {
@@ -101,7 +100,7 @@ impl Arriving {
             hasher.update(&memory[*hashed..*hashed + HASHED_BYTES]);
             *hashed += HASHED_BYTES;
         }
-        if *filled == len {
+        if *filled == memory.len() {
             hasher.update(&memory[*hashed..]);
             // A body of one piece has no tree above it: that piece is the root.
             *piece = Piece::Whole(match is_all {

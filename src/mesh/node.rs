@@ -60,7 +60,7 @@ const WAY_KEPT: Duration = Duration::from_secs(1);
 const SEEN_OFF: Duration = Duration::from_millis(500);
 /// How long it waits, at most, for pieces that are on their way.
 const PIECES_SEEN_OFF: Duration = Duration::from_secs(5);
-/// So many queries may wait for the two threads that answer; more are told to come again.
+/// So many queries may wait for `potluck-mesh-calls`; more are told to come again.
 const QUERIES_MAX: usize = 4096;
 
 pub(super) struct Node {

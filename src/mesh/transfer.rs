@@ -99,6 +99,7 @@ pub(super) enum Event {
     Stop,
 }
 
+/// What has come of a query for a piece.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answered {
     Nothing,
