@@ -235,7 +235,7 @@ impl<P: Named> Registry<P> {
     pub(crate) fn pick_holder(&self, resource: Key<'_>, but: u64) -> Option<Arc<P>> {
         let holders = self.holders.of(resource).lock();
         let (_, _, of) = holders.find(resource.hash, is_of(resource))?;
-        let at = random::place_but(of.place(but), of.peers.len(), random::below)?;
+        let at = random::place_but(of.place(but), of.peers.len(), random::pick)?;
         of.peers.get(at).map(Arc::clone)
     }
 }
