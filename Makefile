@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 
 help:
 	@echo 'make demo    the classic example from Rust, C and Python, and the file example, on real files'
-	@echo 'make test    all tests: Rust, C, Python'
+	@echo 'make test    the tests of Rust, C and Python'
 	@echo 'make test-python those of Python, with each Python >= 3.9 that is found, or PYTHONS; PYTEST_OPTIONS for some of them'
 	@echo 'make test-mesh those of the mesh: processes that join one another'
 	@echo 'make lib     libpotluck.so and libpotluck.a in $(LIB_DIR); MESH=1, as for demo and install: with the mesh, whose engine takes minutes'
@@ -55,10 +55,10 @@ lib: need-rust need-c
 	@ln -sf libpotluck.so $(LIB_DIR)/libpotluck.so.1
 
 header: need-rust
-	POTLUCK_UPDATE_HEADER=1 $(CARGO) test --features capi --test header the_header_is_current
+	POTLUCK_UPDATE_HEADER=1 $(CARGO) test --features header --test header the_header_is_current
 
 abi: lib
-	POTLUCK_UPDATE_ABI=1 POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features capi --test abi
+	POTLUCK_UPDATE_ABI=1 POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) CC='$(CC)' $(CARGO) test --features header --test abi
 
 # Who has no Rust, as root often has not, installs what has been built.
 PREFIX ?= /usr/local
@@ -89,8 +89,8 @@ lib-panics: need-rust need-c
 	@rm -rf $(PANICS_DIR) && mkdir -p $(PANICS_DIR) && mv $(TARGET)/debug/libpotluck.so $(PANICS_DIR)/ && ln -sf libpotluck.so $(PANICS_DIR)/libpotluck.so.1
 
 test: lib lib-panics need-python
-	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) POTLUCK_PANICS_LIB_DIR=$(abspath $(PANICS_DIR)) CC='$(CC)' $(CARGO) test --features capi
-	POTLUCK_TEST_LAZY=1 $(CARGO) test --features capi --test conformance
+	POTLUCK_LIB_DIR=$(abspath $(LIB_DIR)) POTLUCK_PANICS_LIB_DIR=$(abspath $(PANICS_DIR)) CC='$(CC)' $(CARGO) test --features header
+	POTLUCK_TEST_LAZY=1 $(CARGO) test --features header --test conformance
 	@$(MAKE) --no-print-directory test-python
 
 # python/tests/run.py makes the environments and says how it finds the Pythons.
@@ -108,7 +108,7 @@ lib-mesh: need-rust need-c
 test-mesh: lib-mesh need-python
 	$(CARGO) build --features capi,mesh-tls --example mesh_node --target-dir $(MESH_DIR)
 	POTLUCK_MESH_LIB_DIR=$(abspath $(MESH_DIR)/debug) CC='$(CC)' PYTHON='$(PYTHON)' \
-		$(CARGO) test --features capi,mesh-tls --target-dir $(MESH_DIR) --test mesh --test mesh_examples --test header --lib
+		$(CARGO) test --features capi,mesh-tls --target-dir $(MESH_DIR) --test mesh --test mesh_examples --lib
 
 SOAK_MINUTES ?= 10
 soak: need-rust
@@ -173,7 +173,7 @@ sanitize: need-rust need-c
 lint: need-rust
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) clippy --all-targets --features capi -- -D warnings
+	$(CARGO) clippy --all-targets --features header -- -D warnings
 	$(CARGO) clippy --lib --features test-panics,c-library -- -D warnings
 	$(CARGO) clippy --all-targets --features capi,mesh-tls -- -D warnings
 	RUSTFLAGS='--cfg shuttle' $(CARGO) clippy --profile test --lib --target-dir target/model/shuttle -- -D warnings

@@ -1,25 +1,25 @@
-//! With the feature `capi`: makes the C header in the output folder, and names the shared library by its ABI; with `c-library` also has the
-//! linker put in handlers of its own for panics. Otherwise nothing.
+//! With the feature `capi`: names the shared library by its ABI; with `c-library` also has the linker put in handlers of its own for panics.
+//! With `header`: makes the C header in the output folder. Otherwise nothing.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     #[cfg(feature = "capi")]
     capi::build();
+    #[cfg(feature = "header")]
+    header::make();
 }
 
 #[cfg(feature = "capi")]
 mod capi {
     use std::env;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
     use std::process::Command;
 
     /// The line of `src/ffi/library.rs` that says the ABI's number.
     const ABI_LINE: &str = "pub const POTLUCK_ABI: u32 = ";
 
     pub(crate) fn build() {
-        println!("cargo:rerun-if-changed=cbindgen.toml");
-        println!("cargo:rerun-if-changed=src/ffi");
-        make_header();
+        println!("cargo:rerun-if-changed=src/ffi/library.rs");
         let source = std::fs::read_to_string("src/ffi/library.rs").expect("src/ffi/library.rs is part of the package");
         let abi = source.lines().find_map(|line| line.strip_prefix(ABI_LINE)?.strip_suffix(';'));
         let abi = abi.expect("src/ffi/library.rs says the number of the ABI");
@@ -71,8 +71,16 @@ mod capi {
         let begin = before.windows(BEGIN.len()).rposition(|window| window == BEGIN)?;
         String::from_utf8([&before[begin..], end.as_bytes()].concat()).ok()
     }
+}
 
-    fn make_header() {
+#[cfg(feature = "header")]
+mod header {
+    use std::env;
+    use std::path::Path;
+
+    pub(crate) fn make() {
+        println!("cargo:rerun-if-changed=cbindgen.toml");
+        println!("cargo:rerun-if-changed=src/ffi");
         let part = |name: &str| env::var(format!("CARGO_PKG_VERSION_{name}")).expect("cargo sets the version");
         let mut config = cbindgen::Config::from_file("cbindgen.toml").expect("cbindgen.toml is part of the package");
         config.after_includes = Some(format!(

@@ -54,24 +54,18 @@ fn cc(source: &Path, arguments: impl FnOnce(&mut Command) -> &mut Command) {
     assert!(output.status.success(), "{} does not compile:\n{}", source.display(), text(&output.stderr));
 }
 
-/// Compiles a program and gives its path.
-fn compile(source: &Path, linked: Linked) -> PathBuf {
-    let name = match linked {
-        Linked::Shared => "shared",
-        Linked::Static => "static",
-    };
-    link(source, &object(source, name), flags("POTLUCK_LINK_FLAGS"), linked)
+/// Compiles a program, links it with each library, and gives the paths.
+fn compile(source: &Path) -> [PathBuf; 2] {
+    let object = object(source, "c");
+    BOTH.map(|linked| link(source, &object, flags("POTLUCK_LINK_FLAGS"), linked))
 }
 
 /// The same as C++.
-fn compile_as_cxx(source: &Path, linked: Linked) -> PathBuf {
-    let name = match linked {
-        Linked::Shared => "cxx-shared",
-        Linked::Static => "cxx-static",
-    };
+fn compile_as_cxx(source: &Path) -> [PathBuf; 2] {
+    let object = object_of(source, "cxx", CXX_WARNINGS);
     // What the thread sanitizer adds to each function wants C++'s own runtime, where C's compiler links.
-    let runtime = flags("POTLUCK_LINK_FLAGS").into_iter().chain(["-lstdc++".to_owned()]).collect();
-    link(source, &object_of(source, name, CXX_WARNINGS), runtime, linked)
+    let runtime: Vec<String> = flags("POTLUCK_LINK_FLAGS").into_iter().chain(["-lstdc++".to_owned()]).collect();
+    BOTH.map(|linked| link(source, &object, runtime.clone(), linked))
 }
 
 /// Compiles a plugin, which links the shared library alone; what a sanitizer needs is in the program.
@@ -104,7 +98,10 @@ fn link(source: &Path, object: &Path, flags: Vec<String>, linked: Linked) -> Pat
 }
 
 fn link_with(libs: &Path, source: &Path, object: &Path, flags: Vec<String>, linked: Linked) -> PathBuf {
-    let program = object.with_extension("");
+    let program = object.with_extension(match linked {
+        Linked::Shared => "shared",
+        Linked::Static => "static",
+    });
     cc(source, |cc| {
         cc.arg(object).arg("-o").arg(&program).args(flags);
         match linked {
@@ -183,9 +180,7 @@ fn copied_library(name: &str) -> String {
 fn the_c_tests_pass_with_both_libraries_as_c_and_as_cxx() {
     let copy = copied_library("copy");
     for source in sources("tests/c") {
-        let as_c = BOTH.map(|linked| compile(&source, linked));
-        let as_cxx = BOTH.map(|linked| compile_as_cxx(&source, linked));
-        for program in as_c.into_iter().chain(as_cxx) {
+        for program in compile(&source).into_iter().chain(compile_as_cxx(&source)) {
             let output = run(&program, &[&copy]);
             let (out, mut err) = (text(&output.stdout), text(&output.stderr));
             // A sanitizer says so when a test asks for more bytes than there can be.
@@ -202,8 +197,8 @@ fn the_c_tests_pass_with_both_libraries_as_c_and_as_cxx() {
 fn random_calls_give_no_status_that_the_header_does_not_list() {
     let (functions, numbers) = (manual::functions(), manual::numbers());
     let source = Path::new(ROOT).join("tests/fuzz/calls.c");
-    for linked in BOTH {
-        let output = run(&compile(&source, linked), &["--calls", "400000"]);
+    for program in compile(&source) {
+        let output = run(&program, &["--calls", "400000"]);
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success() && out.ends_with(" nothing left\n"), "{out}{err}");
         for function in &functions {
@@ -223,8 +218,7 @@ fn random_calls_give_no_status_that_the_header_does_not_list() {
 #[test]
 fn the_classic_example_prints_the_same_lines_from_c() {
     let expected = fs::read_to_string(format!("{ROOT}/tests/expected/classic.txt")).expect("it is committed");
-    for linked in BOTH {
-        let program = compile(&Path::new(ROOT).join("c-examples/classic.c"), linked);
+    for program in compile(&Path::new(ROOT).join("c-examples/classic.c")) {
         let output = run(&program, &[]);
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert_eq!(text(&output.stdout), expected);
@@ -260,7 +254,7 @@ fn the_examples_print_what_they_say_and_are_short() {
             "classic" => {}
             "plugin" => {
                 // It must be the library's own copy that both use, so there is no host with the static one.
-                let host = compile(&folder.join("plugin_host.c"), Linked::Shared);
+                let [host, _] = compile(&folder.join("plugin_host.c"));
                 let plugin = compile_plugin(&source);
                 expect_output("plugin_host", &run(&host, &[plugin.to_str().expect("a path of ASCII")]));
                 assert_eq!(run(&host, &[]).status.code(), Some(2));
@@ -269,15 +263,14 @@ fn the_examples_print_what_they_say_and_are_short() {
             }
             "plugin_host" => {}
             // `tests/mesh_examples.rs` runs it where there is a mesh.
-            "mesh" => BOTH.iter().for_each(|linked| {
-                let program = compile(&source, *linked);
-                assert_eq!(run(&program, &[]).status.code(), Some(2));
-                let output = run(&program, &["ada", "127.0.0.1:0"]);
+            "mesh" => compile(&source).iter().for_each(|program| {
+                assert_eq!(run(program, &[]).status.code(), Some(2));
+                let output = run(program, &["ada", "127.0.0.1:0"]);
                 assert_eq!(output.status.code(), Some(1));
                 assert!(text(&output.stderr).starts_with("mesh: open: unsupported: mesh"), "{}", text(&output.stderr));
             }),
             _ => {
-                BOTH.iter().for_each(|linked| expect_output(name, &run(&compile(&source, *linked), &[])));
+                compile(&source).iter().for_each(|program| expect_output(name, &run(program, &[])));
                 programs += 1;
             }
         }

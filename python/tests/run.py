@@ -35,7 +35,7 @@ def main() -> int:
     pythons = found()
     first = Environment(folder, *pythons[0])
     wheel = build(first, folder / "wheel")
-    # The first is also the one whose tests build.
+    # The first is also the one that does what is done once.
     environments = [first, *(Environment(folder, *python) for python in pythons[1:])]
     print(f"{wheel.name} with Python {', '.join(it.version for it in environments)}", flush=True)
     failed = []
@@ -119,7 +119,7 @@ class Environment:
     def test(self, wheel: Path, options: list[str], *, is_first: bool) -> tuple[int, str]:
         self.prepare()
         self.install(wheel)
-        more = {"POTLUCK_TEST_BUILDS": "1", "POTLUCK_WHEEL": str(wheel)} if is_first else {}
+        more = {"POTLUCK_TEST_FIRST": "1", "POTLUCK_WHEEL": str(wheel)} if is_first else {}
         # Without the cache of pytest, which several of them would write at once.
         done = self.run("pytest", "-q", "-p", "no:cacheprovider", *options, TESTS, **more)
         return done.returncode, done.stdout

@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 import potluck
 from potluck import TimedOut
 
@@ -24,6 +26,9 @@ LONG = 20.0
 SHORT = 0.03
 # A deadline for a child process, which starts an interpreter.
 CHILD = 60.0
+
+# For what no other Python would make different: a wheel that is built, types that are checked.
+with_one_python = pytest.mark.skipif("POTLUCK_TEST_FIRST" not in os.environ, reason="done with the first Python")
 
 
 class Gate:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import potluck
-from support import PACKAGE, PYTHON_FOLDER
+from support import PACKAGE, PYTHON_FOLDER, with_one_python
 
 MODULES = ["potluck", *sorted(f"potluck.{file.stem}" for file in PACKAGE.glob("[a-z]*.py"))]
 # So that the lines which a docstring needs are those that it is about.
@@ -54,12 +54,14 @@ def checked(*command):
 SOURCES = ("potluck", "examples")
 
 
+@with_one_python
 @pytest.mark.seconds(600)
 @pytest.mark.skipif(not HAS_CHECKERS, reason="mypy needs a newer Python")
 def test_mypy_is_content(tmp_path):
     checked("mypy", "--strict", "--cache-dir", tmp_path, *SOURCES)
 
 
+@with_one_python
 @pytest.mark.seconds(600)
 @pytest.mark.skipif(not HAS_CHECKERS, reason="pyright needs a newer Python")
 def test_pyright_is_content():

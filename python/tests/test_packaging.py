@@ -16,11 +16,9 @@ from pathlib import Path
 import pytest
 
 import potluck
-from support import LIBRARY, PACKAGE, PYTHON_FOLDER, child, run_example
+from support import LIBRARY, PACKAGE, PYTHON_FOLDER, child, run_example, with_one_python
 
 WHEEL = importlib.metadata.distribution("potluck")
-# What builds is not tested with each Python: the wheel is the same.
-builds = pytest.mark.skipif("POTLUCK_TEST_BUILDS" not in os.environ, reason="the first Python's tests build")
 
 
 def tool(name, *arguments):
@@ -117,7 +115,7 @@ def test_python_m_potluck_prints_the_versions_and_runs_the_classic_example():
     assert wrong.stderr.startswith("usage: ")
 
 
-@builds
+@with_one_python
 def test_building_again_gives_the_same_bytes(tmp_path):
     given = Path(os.environ["POTLUCK_WHEEL"])
     again = build("wheel", PYTHON_FOLDER, tmp_path)
@@ -127,7 +125,7 @@ def test_building_again_gives_the_same_bytes(tmp_path):
 
 
 # Everything is compiled there when it runs for the first time: 43 s on two busy cores.
-@builds
+@with_one_python
 @pytest.mark.seconds(900)
 def test_an_sdist_in_an_empty_folder_builds_the_wheel_too(tmp_path):
     sdist = build("sdist", PYTHON_FOLDER, tmp_path)
@@ -164,7 +162,7 @@ def test_an_sdist_in_an_empty_folder_builds_the_wheel_too(tmp_path):
         assert sorted(first.getnames()) == sorted(second.getnames())
 
 
-@builds
+@with_one_python
 def test_what_is_missing_is_one_line_that_names_it(tmp_path):
     done = build("wheel", PYTHON_FOLDER, tmp_path, CARGO="no-such-cargo")
     assert (done.returncode, done.stdout) == (1, "")
