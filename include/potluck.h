@@ -15,6 +15,9 @@
  *  - Bodies: pointer and length; NULL only with length 0.
  *  - Out-parameters come last; NULL: not wanted (except where it says otherwise). They are set to 0 at entry and written for
  *    statuses 0 to 9.
+ *  - struct_size is set to sizeof by the caller, of the header that it was compiled with. Options: NULL is all defaults; a struct of an
+ *    older header reads as 0 beyond its end; one of a newer header with something set that the library does not know is UNSUPPORTED.
+ *    A size that can be none is INVALID_ARGUMENT.
  *  - timeout_ms: POTLUCK_WAIT_FOREVER, 0: do not wait, anything else below 0 is INVALID_ARGUMENT.
  *  - system, peer and events ids are names: copies are free, one call ends the thing for all, then it answers CLOSED.
  *    resource, message, list and pending ids own one reference each: release each exactly once. No id is ever used twice, and
@@ -104,7 +107,7 @@
 #define POTLUCK_E_LIMIT_REACHED 15
 
 /**
- * This build of the library cannot do it.
+ * This build of the library cannot do it; or an options struct has something set that this version does not know.
  */
 #define POTLUCK_E_UNSUPPORTED 16
 
@@ -129,7 +132,8 @@
 #define POTLUCK_E_NO_SUCH_RESOURCE 31
 
 /**
- * The other peer was there and closed before the end of the call.
+ * The other peer was there and closed before the end of the call. In a mesh also: its node is gone, and what the call was to change there
+ * may have been changed before.
  */
 #define POTLUCK_E_PEER_CLOSED 32
 
@@ -184,7 +188,7 @@
 #define POTLUCK_E_UNREACHABLE 42
 
 /**
- * In a mesh: the peer's node does not let this one in.
+ * In a mesh: the peer's node cannot read the call, or answers none: it has another version of the library, perhaps.
  */
 #define POTLUCK_E_DENIED 43
 
@@ -194,7 +198,7 @@
 #define POTLUCK_E_AMBIGUOUS 44
 
 /**
- * The sender that waited has given up; there is nobody to answer.
+ * The call was given up by whoever made it; of a reply: there is nobody to answer.
  */
 #define POTLUCK_E_CANCELED 45
 
@@ -539,7 +543,7 @@ typedef struct potluck_event_t {
    */
   uint64_t version;
   /**
-   * Bytes of the resource or of the message's body; MISSED: how many events; PROGRESS: how many bytes have come so far; else 0.
+   * Bytes of the resource or of the message's body; MISSED: how many events; PROGRESS: how many bytes have come so far, of as many as `potluck_system_holders` says; else 0.
    */
   uint64_t size;
   /**
@@ -961,14 +965,14 @@ potluck_status_t potluck_system_wait_for(struct potluck_system_t system,
                                          int64_t timeout_ms);
 
 /**
- * A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
- * at that moment. The same seed on the same state gives the same result. Waits up to `timeout_ms`, which is for all of it, for the
+ * A round of requests: the peers of this node in the order of spawning, one after another, each request `resource` from a random other holder
+ * here at that moment. The same seed on the same state gives the same result. Waits up to `timeout_ms`, which is for all of it, for the
  * callbacks that it needs. Release `*out_list`.
  *
  * Item: peer, from, name, version, size, or status and text of that peer's failure, which does not end the rest. A single
  * peer: an empty list.
  *
- * OK, NO_SUCH_RESOURCE (nobody holds it), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
+ * OK, NO_SUCH_RESOURCE (nobody here holds it), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
  */
 potluck_status_t potluck_system_mingle(struct potluck_system_t system,
                                        const char *resource,
@@ -1194,7 +1198,8 @@ potluck_status_t potluck_peer_fetch(struct potluck_peer_t peer,
  * a callback of `to` runs, and for its on_offer.
  *
  * OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), OUTCOME_UNKNOWN (in a mesh: the other
- * node has not answered by the deadline, and may have done it), else as `potluck_peer_request`.
+ * node has not answered by the deadline, and may have done it), else as `potluck_peer_request`; in a mesh it may have been done after
+ * PEER_CLOSED, too.
  */
 potluck_status_t potluck_peer_offer(struct potluck_peer_t peer,
                                     const char *to,
@@ -1219,7 +1224,8 @@ potluck_status_t potluck_peer_exchange(struct potluck_peer_t peer,
  * OK, FULL (no room now, with timeout 0, or until the deadline), TOO_LARGE (for the whole mailbox), NO_SUCH_PEER, PEER_CLOSED,
  * DEADLOCK (in a callback that waits for room at a peer that waits for this one), INVALID_NAME, INVALID_ARGUMENT, LIMIT_REACHED
  * (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE, and in a mesh TIMED_OUT (0 is never enough for another node), AMBIGUOUS,
- * UNREACHABLE, DENIED: it was not sent. OUTCOME_UNKNOWN (in a mesh: the other node has not answered by the deadline): it may be.
+ * UNREACHABLE, DENIED: it was not sent. OUTCOME_UNKNOWN (in a mesh: the other node has not answered by the deadline) and, in a mesh,
+ * PEER_CLOSED: it may be.
  */
 potluck_status_t potluck_peer_tell(struct potluck_peer_t peer,
                                    const char *to,
@@ -1267,11 +1273,11 @@ potluck_status_t potluck_peer_receive(struct potluck_peer_t peer,
 
 /**
  * Makes a call as this peer without waiting for its end: `potluck_pending_wait` does that, as often as it takes. At its own deadline
- * it ends as the blocking call would. A callback may start any call, also one to its own peer, which then waits for the
+ * it ends as the blocking call would. It has no order with others that are made before it is done. A callback may start any call, also one to its own peer, which then waits for the
  * callback's return. Does not block. Release `*out_pending`.
  *
  * OK: it is done, `potluck_pending_wait` gives the result. PENDING: it goes on. INVALID_ARGUMENT (also for out_pending NULL,
- * and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call, from
+ * and for a field that the call has no use for), UNSUPPORTED (of a newer header), LIMIT_REACHED (threads, ids, memory), and those of the blocking call, from
  * `potluck_peer_request` to `potluck_peer_ask`, that can be said at once: then nothing has happened and there is nothing to release.
  */
 potluck_status_t potluck_peer_start(struct potluck_peer_t peer,

@@ -60,7 +60,8 @@ pub enum Error {
         /// Who does not hold it.
         peer: Option<String>,
     },
-    /// The other peer was there and closed before the end of the call.
+    /// The other peer was there and closed before the end of the call. In a mesh also: its node is gone, and what the call was to change
+    /// there may have been changed before.
     PeerClosed {
         /// The other peer.
         peer: String,
@@ -72,7 +73,7 @@ pub enum Error {
     },
     /// The deadline passed: it did not happen and will not.
     TimedOut,
-    /// The deadline passed after the other peer's handler had begun: it may have happened.
+    /// The deadline passed after the other peer's handler had begun, or without an answer from its node: it may have happened.
     OutcomeUnknown {
         /// The peer that was asked.
         peer: String,
@@ -118,7 +119,7 @@ pub enum Error {
         /// The version held now; 0 is none.
         current: u64,
     },
-    /// The sender that waited has given up; there is nobody to answer.
+    /// The call was given up by whoever made it; of a reply: there is nobody to answer.
     Canceled,
     /// The name fits several peers.
     Ambiguous {
@@ -130,7 +131,7 @@ pub enum Error {
         /// The peer.
         peer: String,
     },
-    /// The peer's node does not let this one in.
+    /// The peer's node cannot read the call, or answers none: it has another version of the library, perhaps.
     Denied {
         /// The peer.
         peer: String,
@@ -170,7 +171,7 @@ impl fmt::Display for Error {
             Error::Closed { name } => write!(f, "{name:?} is closed"),
             Error::TimedOut => f.write_str("timed out; nothing was done"),
             Error::OutcomeUnknown { peer } => {
-                write!(f, "timed out after {peer:?} had begun to handle it; it may have been done")
+                write!(f, "no answer from {peer:?} in time; it may have been done")
             }
             Error::Refused { peer, reason } => write!(f, "{peer:?} refused: {reason}"),
             Error::Full { peer } => write!(f, "the mailbox of {peer:?} is full"),
@@ -180,10 +181,10 @@ impl fmt::Display for Error {
             Error::Deadlock { ring } => write!(f, "deadlock: {}", ring.join(" -> ")),
             Error::VersionConflict { current: 0 } => f.write_str("version conflict: nothing is held"),
             Error::VersionConflict { current } => write!(f, "version conflict: version {current} is held"),
-            Error::Canceled => f.write_str("canceled: the sender that waited has given up"),
+            Error::Canceled => f.write_str("canceled: who made the call has given it up"),
             Error::Ambiguous { names } => write!(f, "ambiguous: {}", names.join(", ")),
             Error::Unreachable { peer } => write!(f, "{peer:?} is unreachable"),
-            Error::Denied { peer } => write!(f, "{peer:?} denies access"),
+            Error::Denied { peer } => write!(f, "the node of {peer:?} does not take this call"),
             Error::Internal(what) => write!(f, "internal: {what}"),
             Error::Panic(what) => write!(f, "panic: {what}"),
         }

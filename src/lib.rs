@@ -21,10 +21,19 @@
 //! - From another peer, or from any: [`Peer::request`], [`Peer::request_newer`], [`Peer::fetch`]; to another: [`Peer::offer`];
 //!   both ways: [`Peer::exchange`]; all at once: [`PeerSystem::mingle`].
 //! - Messages: [`Peer::tell`], [`Peer::ask`], [`Peer::receive`], [`Message::reply`].
+//! - Any of these calls started, and waited for apart: [`Peer::start`], [`Pending`]. Waiting for a peer to come: [`PeerSystem::wait_for`].
 //! - What a peer does by itself: [`PeerOptions`]. What happens: [`PeerSystem::events`],
 //!   [`PeerSystem::dead_letters`]; what hangs: [`PeerSystem::snapshot`].
+//! - The end: [`Peer::close`], a barrier; [`PeerSystem::shutdown`].
+//! - The same calls across processes and machines: [`SystemOptions::mesh`], [`Mesh`].
 //!
-//! The README says what is promised; ARCHITECTURE.md how it is kept.
+//! # Features
+//!
+//! None is on by default. `mesh`: joining the systems of other processes, on the zenoh engine; without it opening with a mesh answers
+//! [`Error::Unsupported`]. `mesh-tls`: the same with mutual TLS. `capi`: the C ABI, of which `make lib` makes the C libraries; a program in
+//! Rust has no use for it. Descriptors are there on Unix alone; all of it is tested on 64-bit Linux.
+//!
+//! The README says what is promised; ARCHITECTURE.md how it is kept; docs/mesh.md what is different across a network.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 

@@ -29,6 +29,10 @@ use crate::sync::Arc;
 /// Names of peers and systems: 1 to 255 bytes of UTF-8 without control characters and without `/ * $ # ? @`. Names of resources: the
 /// same, but `/` may divide them into parts that are not empty. Kinds of messages: 1 to 255 bytes without control characters.
 ///
+/// In a mesh a name is that of the peer here, else of the one peer of that name on another node; `name@node` is exact. Every call with
+/// another peer may then also answer [`Error::Ambiguous`], [`Error::Unreachable`] or [`Error::Denied`], and one that changes something there
+/// [`Error::OutcomeUnknown`], if no answer has come by the deadline.
+///
 /// Calls with a timeout wait at most that long in all; [`Duration::ZERO`] does what needs no waiting and leaves nothing
 /// queued, [`Duration::MAX`] waits for ever. Every call as a closed peer answers [`Error::Closed`], and in a child made by fork [`Error::Forked`].
 #[derive(Clone)]
@@ -140,7 +144,8 @@ impl Peer {
     ///
     /// [`Error::NoSuchPeer`], [`Error::NoSuchResource`], [`Error::PeerClosed`], [`Error::Refused`], [`Error::HandlerFailed`],
     /// [`Error::TooLarge`] if this peer's shelf has no room, [`Error::Deadlock`], [`Error::TimedOut`], [`Error::InvalidName`],
-    /// [`Error::Closed`]. After an error nothing has changed.
+    /// [`Error::Closed`]; [`Error::LimitReached`] if the thread of a peer with threads on demand cannot be made. After an error nothing has
+    /// changed.
     // In the C libraries, which call it once; a program in Rust would have all of it at each of its calls.
     #[cfg_attr(feature = "c-library", inline(always))]
     pub fn request(&self, from: &str, name: &str, timeout: Duration) -> Result<Resource> {
@@ -187,7 +192,8 @@ impl Peer {
     }
 
     /// Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or
-    /// would close a ring. As [`request`](Peer::request) otherwise.
+    /// would close a ring. As [`request`](Peer::request) otherwise. (Of more than 512 holders a thread chooses among the same 512 for some
+    /// thousands of fetches in a row, which the caches hold then, and among others after that.)
     ///
     /// # Errors
     ///
@@ -201,7 +207,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchResource`] if this peer does not hold it; otherwise as [`request`](Peer::request).
+    /// [`Error::NoSuchResource`] if this peer does not hold it; otherwise as [`request`](Peer::request). In a mesh it may have been done
+    /// after [`Error::OutcomeUnknown`], or [`Error::PeerClosed`] of another node.
     pub fn offer(&self, to: &str, name: &str, timeout: Duration) -> Result<()> {
         fork::check()?;
         call::offer(&self.core, to, name, blocking(timeout))?.done().map(drop)
@@ -212,7 +219,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchResource`] says who has nothing; otherwise as [`request`](Peer::request).
+    /// [`Error::NoSuchResource`] says who has nothing; otherwise as [`offer`](Peer::offer).
     pub fn exchange(&self, with: &str, name: &str, timeout: Duration) -> Result<Resource> {
         fork::check()?;
         call::exchange(&self.core, with, name, blocking(timeout))?.resource()
@@ -225,7 +232,7 @@ impl Peer {
     /// [`Error::Full`] if there is no room until the deadline, [`Error::TooLarge`], [`Error::NoSuchPeer`],
     /// [`Error::PeerClosed`], [`Error::InvalidName`] of the kind, [`Error::Closed`]; [`Error::Deadlock`] in a handler, if waiting for
     /// room would close a ring; [`Error::LimitReached`] if the thread of a peer with threads on demand cannot be made. After an error it
-    /// was not sent.
+    /// was not sent, unless that says in a mesh that nobody knows: [`Error::OutcomeUnknown`], or [`Error::PeerClosed`] of another node.
     pub fn tell(&self, to: &str, kind: &str, body: impl Into<Bytes>, timeout: Duration) -> Result<()> {
         fork::check()?;
         post::tell(&self.core, to, kind, body.into(), blocking(timeout))?.done().map(drop)

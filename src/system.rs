@@ -267,15 +267,15 @@ impl PeerSystem {
         result
     }
 
-    /// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other
-    /// holder at that moment. What one does the next one sees, so the same seed on the same state gives the same result.
+    /// A round of requests: the peers of this node in the order of spawning, one after another, each request `resource` from a random other
+    /// holder here at that moment. What one does the next one sees, so the same seed on the same state gives the same result.
     ///
     /// A peer's failure is its entry, not the end of the rest: [`Error::NoSuchResource`] if nobody else holds it, or any error of
     /// [`Peer::request`]. `timeout` is for all of it. With a single peer there is nobody to mingle with: an empty list.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchResource`] if nobody holds it, [`Error::InvalidName`], [`Error::Closed`].
+    /// [`Error::NoSuchResource`] if nobody here holds it, [`Error::InvalidName`], [`Error::Closed`].
     pub fn mingle(&self, resource: &str, seed: u64, timeout: Duration) -> Result<Round> {
         fork::check()?;
         let deadline = Deadline::after(timeout);

@@ -12,7 +12,8 @@ A peer is a named thread of the library with a mailbox and a shelf of resources;
 on its thread. Errors are exceptions under PotluckError and under the built-in that fits. Timeouts are float seconds, None
 waits for ever; the GIL is free while a call waits, and Ctrl-C ends a wait of the main thread.
 
-Each call that can wait has two more forms: start_... gives a Pending, for poll loops, and a... is for asyncio.
+Each call with another peer has two more forms: start_... gives a Pending, for poll loops, and a... is for asyncio, as it is of all
+other calls that wait.
 
 The library is the one that the environment variable POTLUCK_LIBRARY names, else libpotluck.so.1 or libpotluck.so beside this
 file.

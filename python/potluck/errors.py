@@ -210,7 +210,7 @@ class Unreachable(PotluckError, ConnectionError):
 
 
 class Denied(PotluckError, PermissionError):
-    """The peer's node does not let this one in."""
+    """The peer's node cannot read the call, or answers none: it has another version of the library, perhaps."""
 
     status = 43
 
@@ -222,7 +222,7 @@ class Ambiguous(PotluckError, LookupError):
 
 
 class Canceled(PotluckError):
-    """The call was given up by its caller."""
+    """The call was given up by whoever made it; of a reply: there is nobody to answer."""
 
     status = 45
 

@@ -131,7 +131,8 @@ class Peer:
         earlier tells to it. From oneself it is get().
 
         Raises NoSuchPeer, NoSuchResource, PeerClosed, Refused, HandlerFailed, TooLarge (this peer's shelf has no room), Deadlock,
-        TimedOut, InvalidName, Closed; then nothing has changed.
+        TimedOut, InvalidName, Closed, LimitReached; then nothing has changed. Of a peer of another node also Ambiguous,
+        Unreachable, Denied.
         """
         return Resource(_ffi.peer_request(self._id, from_peer, name, timeout))
 
@@ -168,7 +169,8 @@ class Peer:
         """Puts a copy of what this peer holds at entry on the shelf of `to`; the last writer wins. Waits while a handler of
         `to` runs.
 
-        Raises NoSuchResource if this peer does not hold it; otherwise as request().
+        Raises NoSuchResource if this peer does not hold it; otherwise as request(). With a peer of another node it may have been
+        done after OutcomeUnknown, or PeerClosed.
         """
         _ffi.peer_offer(self._id, to, name, timeout)
 
@@ -176,14 +178,16 @@ class Peer:
         """Swaps what both peers hold under a name at that moment, and gives what this one got. Both shelves change or neither;
         with a peer of another node its shelf changes first, and this one when the answer has come.
 
-        Raises NoSuchResource, whose text says who has nothing; otherwise as request().
+        Raises NoSuchResource, whose text says who has nothing; otherwise as offer().
         """
         return Resource(_ffi.peer_exchange(self._id, with_peer, name, timeout))
 
     def tell(self, to: str, kind: str, body: Buffer = b"", timeout: Optional[float] = 10.0) -> None:
         """Sends a message; returns once it is accepted, waiting for room up to `timeout`.
 
-        Raises Full if there is no room until then, TooLarge, NoSuchPeer, PeerClosed, InvalidName, Closed; then it was not sent.
+        Raises Full if there is no room until then, TooLarge, NoSuchPeer, PeerClosed, InvalidName, Closed, LimitReached, Deadlock
+        (in a handler, if waiting for room would close a ring); then it was not sent. To a peer of another node also TimedOut,
+        Ambiguous, Unreachable, Denied; and OutcomeUnknown or PeerClosed, after which it may have been.
         """
         _ffi.peer_tell(self._id, to, kind, body, timeout)
 
@@ -227,7 +231,8 @@ class Peer:
     def start_request(self, from_peer: str, name: str, timeout: Optional[float] = 10.0) -> Pending[Resource]:
         """Starts a request(). Does not wait.
 
-        Like every start, it raises at once what can be said at once; nothing has happened then.
+        Like every start, it raises at once what can be said at once; nothing has happened then. A call that was started has no
+        order with others that are made before it is done.
         """
         return self._pending(_ffi.peer_start(self._id, _ffi.CALL_REQUEST, from_peer, name, None, timeout), from_peer)
 

@@ -257,12 +257,12 @@ class PeerSystem:
         _ffi.system_wait_for(self._id, peer, timeout)
 
     def mingle(self, resource: str, seed: int, timeout: Optional[float] = 10.0) -> list[Mingled]:
-        """A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random
-        other holder at that moment. The same seed (an unsigned 64-bit number) on the same state gives the same result.
+        """A round of requests: the peers of this node in the order of spawning, one after another, each request `resource` from a
+        random other holder here at that moment. The same seed (an unsigned 64-bit number) on the same state gives the same result.
 
         A peer's failure is its entry, not the end of the rest. `timeout` is for all of it. A single peer: an empty list.
 
-        Raises NoSuchResource if nobody holds it, InvalidName, Closed.
+        Raises NoSuchResource if nobody here holds it, InvalidName, Closed.
         """
         items = self._aside(timeout, lambda: _ffi.system_mingle(self._id, resource, seed, timeout))
         return [Mingled(item.peer, item.other or None, item.version, item.size, item.error) for item in items]

@@ -50,7 +50,7 @@ pub struct potluck_event_t {
     pub reason: potluck_status_t,
     /// Of the resource; else 0.
     pub version: u64,
-    /// Bytes of the resource or of the message's body; MISSED: how many events; PROGRESS: how many bytes have come so far; else 0.
+    /// Bytes of the resource or of the message's body; MISSED: how many events; PROGRESS: how many bytes have come so far, of as many as `potluck_system_holders` says; else 0.
     pub size: u64,
     /// Whom it happened to.
     pub peer: [c_char; POTLUCK_ADDRESS_SIZE],

@@ -393,7 +393,8 @@ pub unsafe extern "C" fn potluck_peer_fetch(
 /// a callback of `to` runs, and for its on_offer.
 ///
 /// OK, NO_SUCH_RESOURCE (the peer does not hold it), TOO_LARGE (the shelf of `to` has no room), OUTCOME_UNKNOWN (in a mesh: the other
-/// node has not answered by the deadline, and may have done it), else as `potluck_peer_request`.
+/// node has not answered by the deadline, and may have done it), else as `potluck_peer_request`; in a mesh it may have been done after
+/// PEER_CLOSED, too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_offer(
     peer: potluck_peer_t,
@@ -438,7 +439,8 @@ pub unsafe extern "C" fn potluck_peer_exchange(
 /// OK, FULL (no room now, with timeout 0, or until the deadline), TOO_LARGE (for the whole mailbox), NO_SUCH_PEER, PEER_CLOSED,
 /// DEADLOCK (in a callback that waits for room at a peer that waits for this one), INVALID_NAME, INVALID_ARGUMENT, LIMIT_REACHED
 /// (memory, or threads with lazy_threads), CLOSED, INVALID_HANDLE, and in a mesh TIMED_OUT (0 is never enough for another node), AMBIGUOUS,
-/// UNREACHABLE, DENIED: it was not sent. OUTCOME_UNKNOWN (in a mesh: the other node has not answered by the deadline): it may be.
+/// UNREACHABLE, DENIED: it was not sent. OUTCOME_UNKNOWN (in a mesh: the other node has not answered by the deadline) and, in a mesh,
+/// PEER_CLOSED: it may be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_tell(
     peer: potluck_peer_t,

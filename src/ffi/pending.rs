@@ -73,11 +73,11 @@ pub(super) struct Entry {
 }
 
 /// Makes a call as this peer without waiting for its end: `potluck_pending_wait` does that, as often as it takes. At its own deadline
-/// it ends as the blocking call would. A callback may start any call, also one to its own peer, which then waits for the
+/// it ends as the blocking call would. It has no order with others that are made before it is done. A callback may start any call, also one to its own peer, which then waits for the
 /// callback's return. Does not block. Release `*out_pending`.
 ///
 /// OK: it is done, `potluck_pending_wait` gives the result. PENDING: it goes on. INVALID_ARGUMENT (also for out_pending NULL,
-/// and for a field that the call has no use for), LIMIT_REACHED (threads, ids, memory), and those of the blocking call, from
+/// and for a field that the call has no use for), UNSUPPORTED (of a newer header), LIMIT_REACHED (threads, ids, memory), and those of the blocking call, from
 /// `potluck_peer_request` to `potluck_peer_ask`, that can be said at once: then nothing has happened and there is nothing to release.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_start(

@@ -28,7 +28,7 @@ pub const POTLUCK_E_NAME_TAKEN: i32 = 13;
 pub const POTLUCK_E_TOO_LARGE: i32 = 14;
 /// A limit of the system or of the operating system is reached.
 pub const POTLUCK_E_LIMIT_REACHED: i32 = 15;
-/// This build of the library cannot do it.
+/// This build of the library cannot do it; or an options struct has something set that this version does not know.
 pub const POTLUCK_E_UNSUPPORTED: i32 = 16;
 /// The process is a child made by fork.
 pub const POTLUCK_E_FORKED: i32 = 17;
@@ -39,7 +39,8 @@ pub const POTLUCK_E_ABI_MISMATCH: i32 = 18;
 pub const POTLUCK_E_NO_SUCH_PEER: i32 = 30;
 /// The peer holds no resource of this name; of fetch and mingle: nobody else does.
 pub const POTLUCK_E_NO_SUCH_RESOURCE: i32 = 31;
-/// The other peer was there and closed before the end of the call.
+/// The other peer was there and closed before the end of the call. In a mesh also: its node is gone, and what the call was to change there
+/// may have been changed before.
 pub const POTLUCK_E_PEER_CLOSED: i32 = 32;
 /// The peer, system or reader that one acts as is closed.
 pub const POTLUCK_E_CLOSED: i32 = 33;
@@ -61,11 +62,11 @@ pub const POTLUCK_E_DEADLOCK: i32 = 40;
 pub const POTLUCK_E_VERSION_CONFLICT: i32 = 41;
 /// In a mesh: the peer's node cannot be reached.
 pub const POTLUCK_E_UNREACHABLE: i32 = 42;
-/// In a mesh: the peer's node does not let this one in.
+/// In a mesh: the peer's node cannot read the call, or answers none: it has another version of the library, perhaps.
 pub const POTLUCK_E_DENIED: i32 = 43;
 /// In a mesh: peers of several other nodes have this name; the text names them.
 pub const POTLUCK_E_AMBIGUOUS: i32 = 44;
-/// The sender that waited has given up; there is nobody to answer.
+/// The call was given up by whoever made it; of a reply: there is nobody to answer.
 pub const POTLUCK_E_CANCELED: i32 = 45;
 /// The message was handled, or dropped, without an answer.
 pub const POTLUCK_E_NO_REPLY: i32 = 46;

@@ -288,14 +288,14 @@ pub unsafe extern "C" fn potluck_system_wait_for(
     })
 }
 
-/// A round of requests: the peers in the order of spawning, one after another, each request `resource` from a random other holder
-/// at that moment. The same seed on the same state gives the same result. Waits up to `timeout_ms`, which is for all of it, for the
+/// A round of requests: the peers of this node in the order of spawning, one after another, each request `resource` from a random other holder
+/// here at that moment. The same seed on the same state gives the same result. Waits up to `timeout_ms`, which is for all of it, for the
 /// callbacks that it needs. Release `*out_list`.
 ///
 /// Item: peer, from, name, version, size, or status and text of that peer's failure, which does not end the rest. A single
 /// peer: an empty list.
 ///
-/// OK, NO_SUCH_RESOURCE (nobody holds it), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
+/// OK, NO_SUCH_RESOURCE (nobody here holds it), INVALID_NAME, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, LIMIT_REACHED (ids).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_system_mingle(
     system: potluck_system_t,
