@@ -798,7 +798,14 @@ fn check(
         }
         Verb::Offer(Some(resource)) => Found { theirs: None, mine: Some(resource.clone()) },
         Verb::Offer(None) => Found { theirs: None, mine: Some(given(mine, caller)?) },
-        Verb::Exchange(Some(mine)) => Found { theirs: Some(given(theirs, target)?), mine: Some(mine.clone()) },
+        Verb::Exchange(Some((mine, room))) => {
+            let theirs = given(theirs, target)?;
+            // Nobody but a mesh makes such a call.
+            if cfg!(feature = "mesh") && theirs.len() as u64 > *room {
+                return Err(no_room_there(caller, *room, theirs.len()));
+            }
+            Found { theirs: Some(theirs), mine: Some(mine.clone()) }
+        }
         Verb::Exchange(None) => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
     };
     if let Some(given) = &found.theirs {
@@ -808,6 +815,11 @@ fn check(
         theirs.has_room(name, given, &target.name)?;
     }
     Ok(found)
+}
+
+#[cold]
+fn no_room_there(caller: &PeerCore, limit: u64, size: usize) -> Error {
+    Error::TooLarge { what: format!("the shelf of {:?}", caller.name), limit, size: size as u64 }
 }
 
 /// Puts a resource on a shelf whose lock is held; what it replaces is released after the outermost call.
@@ -825,6 +837,13 @@ fn hold(peer: &Arc<PeerCore>, shelf: &Shelf, name: Key<'_>) {
     if let Some(held) = shelf.get(name) {
         peer.system.registry.add_holder(name, held.shared_name(), peer.id, peer);
     }
+}
+
+/// How many bytes there is room for on the peer's shelf in place of this resource.
+#[cfg(feature = "mesh")]
+pub(crate) fn room(peer: &PeerCore, held: &Resource) -> u64 {
+    let room = peer.shelf.lock().room(Key::new(held.shared_name()));
+    room.min(peer.system.limits.resource_bytes_max)
 }
 
 /// Puts what has come from elsewhere on the caller's shelf, in one step with the claim against giving up: false if it was given up. With

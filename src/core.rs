@@ -532,8 +532,8 @@ pub(crate) enum Verb {
     Fetch,
     /// What the caller held at entry, as soon as it has to wait; before that, what it holds.
     Offer(Option<Resource>),
-    /// What the caller gives, if that lies on no shelf here.
-    Exchange(Option<Resource>),
+    /// What the caller gives, if that lies on no shelf here, and how many bytes there is room for in its place.
+    Exchange(Option<(Resource, u64)>),
 }
 
 impl Verb {

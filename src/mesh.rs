@@ -22,6 +22,8 @@ mod engine;
 mod giving;
 #[cfg(feature = "mesh")]
 mod guests;
+#[cfg(all(feature = "mesh", test))]
+mod hostile;
 #[cfg(feature = "mesh")]
 mod kept;
 #[cfg(feature = "mesh")]

@@ -139,6 +139,13 @@ impl Shelf {
         self.slot(name).map_or(0, |slot| slot.highest) + 1
     }
 
+    /// How many bytes fit in place of what is held under this name.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn room(&self, name: Key<'_>) -> u64 {
+        let old = self.get(name).map_or(0, Resource::len) as u64;
+        self.bytes_max.saturating_sub(self.bytes - old)
+    }
+
     /// Whether `resource` fits in place of what is held under its name.
     #[inline(always)]
     pub(crate) fn has_room(&self, name: Key<'_>, resource: &Resource, peer: &str) -> Result<()> {

@@ -108,7 +108,7 @@ impl PeerSystem {
         Ok(PeerSystem { handle: Arc::new(Handle { core }) })
     }
 
-    fn core(&self) -> &Arc<SystemCore> {
+    pub(crate) fn core(&self) -> &Arc<SystemCore> {
         &self.handle.core
     }
 

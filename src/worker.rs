@@ -238,7 +238,7 @@ impl Worker {
             }
         }
         let offered = match &operation.verb {
-            Verb::Offer(Some(resource)) | Verb::Exchange(Some(resource)) => resource.clone(),
+            Verb::Offer(Some(resource)) | Verb::Exchange(Some((resource, _))) => resource.clone(),
             Verb::Offer(None) | Verb::Exchange(None) => {
                 let held = operation.caller.shelf.lock().get(Key::new(name)).cloned();
                 held.ok_or_else(|| operation.caller.no_such_resource(name))?

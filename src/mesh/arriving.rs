@@ -36,8 +36,11 @@ enum Piece {
 const HASHED_BYTES: usize = 128 << 10;
 
 impl Arriving {
-    /// `None` if there is no memory for so many bytes, which are one at least.
+    /// `None` if there is no memory for so many bytes, or none is wanted.
     pub(super) fn new(size: u64) -> Option<Arriving> {
+        if size == 0 {
+            return None;
+        }
         let memory = MmapMut::map_anon(usize::try_from(size).ok()?).ok()?;
         // Without large pages it is slower, and nothing else.
         #[cfg(target_os = "linux")]
@@ -232,6 +235,6 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_none() {
-        assert!(Arriving::new(u64::MAX).is_none() && Arriving::new(1 << 60).is_none());
+        assert!([0, 1 << 60, u64::MAX].into_iter().all(|size| Arriving::new(size).is_none()));
     }
 }

@@ -25,7 +25,7 @@ use super::keys::NodeId;
 use super::node::Node;
 use super::presence::{Address, Counters};
 use super::transfer::{self, Event as Transfers, Order, Source, release};
-use super::wire::{self, ASKED_BYTES_MAX, Answer, Body, Given, Held, Query, What};
+use super::wire::{self, ASKED_BYTES_MAX, Answer, Body, GIVEN_BYTES_MAX, Given, Held, Query, What};
 use crate::call::{self, After, block, moves_on, take_in, wait_out};
 use crate::calling::Call;
 use crate::core::{Begun, Form, Operation, PeerCore, Underway};
@@ -257,17 +257,23 @@ impl Outgoing {
         self.wait.is_open() && self.of.as_ref().is_none_or(|fetch| fetch.wait.is_open())
     }
 
+    /// The wait that is ended: that of the fetch which began here, if there is one.
+    fn ended_wait(&self) -> &Wait<Option<Resource>> {
+        self.of.as_ref().map_or(&self.wait, |fetch| &fetch.wait)
+    }
+
     /// Takes the sole right to end it.
     fn claim(&self, cause: Cause) -> bool {
-        self.of.as_ref().is_none_or(|fetch| fetch.wait.claim(cause).is_some()) && self.wait.claim(cause).is_some()
+        self.ended_wait().claim(cause).is_some()
     }
 
     /// By the one who claimed.
     fn tell(&self, result: Result<Option<Resource>>) {
-        if let Some(fetch) = &self.of {
-            fetch.wait.finish(result.clone());
+        self.ended_wait().finish(result);
+        if self.of.is_some() {
+            // Nobody waits for that one; it says that nothing more is to be done.
+            self.wait.end(Cause::Answered, Ok(None));
         }
-        self.wait.finish(result);
     }
 
     /// Gives it a number that it has not had.
@@ -282,12 +288,13 @@ impl Outgoing {
 
     /// Sends it, or sends it again.
     fn send(self: &Arc<Outgoing>) {
-        if !self.is_wanted() {
-            return self.abandon();
-        }
         let Some((to, number)) = self.target() else { return };
         let oldest = self.node.calls.lock().oldest();
-        let (kept, large) = self.sends(&to);
+        let Some((kept, large)) = self.sends(&to) else {
+            // It has been given up, perhaps before it was in the list under this number.
+            self.node.drop_later(self.leave_list());
+            return self.abandon();
+        };
         let bytes = if large.is_some() { Bytes::new() } else { kept };
         let body = match large {
             Some((ticket, size)) => Body::Kept { ticket, size },
@@ -297,7 +304,7 @@ impl Outgoing {
         let send = |what: What<'_>| {
             let query = Query::Call { id: number, oldest, from: &self.caller.name, to: &to.peer, left_ms, what, body };
             Counters::count(&to.counters.bytes_out, bytes.len() as u64);
-            self.ask(&to.node, &query, bytes);
+            self.ask(&to.node, number, &query, bytes);
         };
         let origins = &self.node.origins;
         let name = &*self.what;
@@ -305,7 +312,10 @@ impl Outgoing {
             Verb::Request | Verb::Fetch => send(What::Request { name }),
             Verb::RequestNewer(than) => send(What::RequestNewer { name, than: origins.shown(than).edition() }),
             Verb::Offer(mine) => send(What::Offer { name, edition: origins.shown(&mine.edition()).edition() }),
-            Verb::Exchange(mine) => send(What::Exchange { name, edition: origins.shown(&mine.edition()).edition() }),
+            Verb::Exchange(mine) => {
+                let room = call::room(&self.caller, mine);
+                send(What::Exchange { name, edition: origins.shown(&mine.edition()).edition(), room });
+            }
             Verb::Tell => send(What::Tell { kind: name }),
             Verb::Ask => send(What::Ask { kind: name }),
         }
@@ -320,15 +330,18 @@ impl Outgoing {
         Some((to, state.number))
     }
 
-    /// What goes along; a large body is kept here instead, under a ticket.
-    fn sends(&self, to: &Address) -> (Bytes, Option<(u64, u64)>) {
+    /// What goes along; a large body is kept here instead, under a ticket. `None` if it is over: whoever ends it takes the body away.
+    fn sends(&self, to: &Address) -> Option<(Bytes, Option<(u64, u64)>)> {
         let mut state = self.state.lock();
+        if !self.is_wanted() {
+            return None;
+        }
         let body = match &self.verb {
             Verb::Offer(mine) | Verb::Exchange(mine) => mine.body(),
             _ => state.body.clone(),
         };
         if body.len() <= ASKED_BYTES_MAX {
-            return (body, None);
+            return Some((body, None));
         }
         let size = body.len() as u64;
         let content = || match &self.verb {
@@ -337,22 +350,25 @@ impl Outgoing {
             }
             _ => None,
         };
-        let ticket = *state.ticket.get_or_insert_with(|| self.node.kept.keep(body.clone(), content(), &to.node));
-        (body, Some((ticket, size)))
+        let ticket = *state.ticket.get_or_insert_with(|| self.node.kept.keep(body.clone(), content(), &to.node, false));
+        Some((body, Some((ticket, size))))
     }
 
-    fn ask(self: &Arc<Outgoing>, to: &NodeId, query: &Query<'_>, body: Bytes) {
+    fn ask(self: &Arc<Outgoing>, to: &NodeId, number: u64, query: &Query<'_>, body: Bytes) {
         let call = Arc::clone(self);
         self.node.query(to, query, body, Rank::Small, self.deadline.left_at_most(POLL) + GRACE, move |reply| {
-            call.take(reply);
+            call.take(number, reply);
             Outgoing::let_go(call);
         });
     }
 
-    /// An answer has come, or none.
-    fn take(self: &Arc<Outgoing>, reply: Option<Reply>) {
+    /// An answer to what was sent under that number has come, or none. A fetch may have gone on meanwhile, under another.
+    fn take(self: &Arc<Outgoing>, number: u64, reply: Option<Reply>) {
         if !self.is_wanted() {
             return self.abandon();
+        }
+        if self.state.lock().number != number {
+            return;
         }
         let answer = reply.as_ref().map(|reply| (wire::decode(&reply.header), &reply.body));
         if answer.is_some() {
@@ -362,13 +378,15 @@ impl Outgoing {
             None | Some((Some(Answer::Busy), _)) => self.again(),
             Some((Some(Answer::Pending), _)) => {
                 if let Some((to, id)) = self.target() {
-                    self.ask(&to.node, &Query::Wait { id }, Bytes::new());
+                    self.ask(&to.node, id, &Query::Wait { id }, Bytes::new());
                 }
             }
             Some((Some(Answer::Unknown), _)) => self.send(),
-            Some((Some(Answer::Done(given)), body)) => match given {
-                None => self.finish(Ok(None)),
-                Some(given) => self.arrive(&given, body),
+            Some((Some(Answer::Done(given)), body)) => match (&self.verb, given) {
+                (_, None) => self.finish(Ok(None)),
+                // Nothing is given for these: it must not come onto the shelf.
+                (Verb::Offer(_) | Verb::Tell, Some(_)) => self.answered_wrongly("gave something for nothing"),
+                (_, Some(given)) => self.arrive(&given, body),
             },
             Some((Some(Answer::Failed(fault)), _)) => {
                 let Some((to, _)) = self.target() else { return };
@@ -376,7 +394,11 @@ impl Outgoing {
                     // Not by this side: the other one took this node for gone, if only for a moment.
                     Error::Canceled if self.verb.reads() => self.again(),
                     Error::Canceled => self.finish(Err(Error::OutcomeUnknown { peer: to.full.to_string() })),
-                    error => self.fail(&to, error),
+                    error => {
+                        // Nothing more is to be known of it there.
+                        self.state.lock().is_sent = false;
+                        self.fail(&to, error);
+                    }
                 }
             }
             // The other node refuses even to read it.
@@ -385,19 +407,22 @@ impl Outgoing {
                 to.counters.note(&format!("it refused a query: {}", String::from_utf8_lossy(&text.to_bytes())));
                 self.fail(&to, Error::Denied { peer: to.full.to_string() });
             }
-            Some((Some(other), _)) => {
-                let text = format!("a node answered a call with {other:?}");
-                self.finish(Err(Error::Internal(text)));
-            }
+            Some((Some(other), _)) => self.answered_wrongly(&format!("answered a call with {other:?}")),
         }
+    }
+
+    #[cold]
+    fn answered_wrongly(self: &Arc<Outgoing>, what: &str) {
+        let node = self.state.lock().to.as_ref().map(|to| Arc::clone(&to.node.name)).unwrap_or_default();
+        self.finish(Err(Error::Internal(format!("the node {node:?} {what}"))));
     }
 
     /// Makes another attempt after a while.
     fn again(self: &Arc<Outgoing>) {
-        let (to, tries) = {
+        let (to, tries, number) = {
             let mut state = self.state.lock();
             state.tries += 1;
-            (state.to.clone(), state.tries)
+            (state.to.clone(), state.tries, state.number)
         };
         let Some(to) = to else { return };
         if !self.node.is_there(&to.node) {
@@ -407,7 +432,11 @@ impl Outgoing {
         to.counters.note("it did not answer");
         let call = Arc::clone(self);
         let wait = AGAIN_FIRST.saturating_mul(1 << tries.min(10)).min(AGAIN_MAX);
-        self.node.later(wait, move || call.send());
+        self.node.later(wait, move || {
+            if call.state.lock().number == number {
+                call.send();
+            }
+        });
     }
 
     /// It has failed at that peer; a fetch goes on to the next.
@@ -466,6 +495,10 @@ impl Outgoing {
     fn arrive(self: &Arc<Outgoing>, given: &Given<'_>, body: &zenoh::bytes::ZBytes) {
         let Some((to, _)) = self.target() else { return };
         let (limit, size) = (self.caller.system.limits.resource_bytes_max, given.body.size(body.len()));
+        let is_answer = matches!(self.verb, Verb::Ask);
+        if !is_sound(given) || !is_answer && given.edition.check().is_err() {
+            return self.answered_wrongly("gave what can be no resource");
+        }
         if size > limit {
             if let Body::Kept { ticket, .. } = given.body {
                 release(&self.node, &to.node, ticket);
@@ -510,6 +543,7 @@ impl Outgoing {
             is_shared: matches!(self.verb, Verb::Fetch) && size >= transfer::SHARED_BYTES,
             look: is_read.then(|| Box::new(look) as Box<dyn Fn(u64) + Send>),
             is_wanted: Box::new(move || wanting.is_wanted()),
+            is_asked_again: matches!(self.verb, Verb::Exchange(_)),
             progress: Box::new(move |done| progressing.progress(&from, about.version(), done, size)),
             then: Box::new(move |came| match came {
                 Ok(body) => {
@@ -621,6 +655,12 @@ impl Outgoing {
             _ => Cause::Answered,
         };
         if self.claim(cause) {
+            if let (Verb::Exchange(mine), Err(Error::PeerClosed { .. } | Error::OutcomeUnknown { .. })) =
+                (&self.verb, &result)
+            {
+                // The other node may have been cut off only, after it was done there.
+                self.ask_late(mine);
+            }
             let unsent = self.leave_list();
             self.tell(result);
             if !self.verb.reads() {
@@ -689,20 +729,27 @@ impl Outgoing {
 
     /// Tells the other side that nobody waits any more.
     fn take_back(&self) -> Bytes {
-        let (to, number) = {
-            let state = self.state.lock();
-            (state.to.clone().filter(|_| state.is_sent), state.number)
-        };
-        if let Some(to) = to {
-            match &self.verb {
-                Verb::Exchange(mine) => Late::begin(self, to, number, mine.clone()),
-                _ => {
-                    let query = Query::GiveUp { id: number };
-                    self.node.query(&to.node, &query, Bytes::new(), Rank::Small, GRACE, drop);
-                }
+        match (&self.verb, self.sent_to()) {
+            (Verb::Exchange(mine), _) => self.ask_late(mine),
+            (_, Some((to, id))) => {
+                self.node.query(&to.node, &Query::GiveUp { id }, Bytes::new(), Rank::Small, GRACE, drop);
             }
+            (_, None) => {}
         }
         self.leave_list()
+    }
+
+    /// Whom it has been sent to, if it has, and under what number.
+    fn sent_to(&self) -> Option<(Address, u64)> {
+        let state = self.state.lock();
+        Some((state.to.clone().filter(|_| state.is_sent)?, state.number))
+    }
+
+    /// Goes on asking what became of an exchange that has been sent.
+    fn ask_late(&self, mine: &Resource) {
+        if let Some((to, number)) = self.sent_to() {
+            Late::begin(self, to, number, mine.clone());
+        }
     }
 }
 
@@ -738,6 +785,14 @@ impl Underway for Outgoing {
     }
 }
 
+/// Whether the body is where it would be: only a large one is kept.
+fn is_sound(given: &Given<'_>) -> bool {
+    match given.body {
+        Body::Here => true,
+        Body::Kept { size, .. } => size > GIVEN_BYTES_MAX as u64,
+    }
+}
+
 /// How much earlier the other side gives up, so that its word comes in time.
 fn margin(left: Duration) -> Duration {
     (left / 10).clamp(Duration::from_millis(1), Duration::from_millis(50))
@@ -768,7 +823,7 @@ impl Drop for Looked {
     }
 }
 
-/// An exchange that the caller has given up, and of which nobody knows what became.
+/// An exchange that has ended for the caller, and of which nobody knows what became.
 struct Late {
     node: Arc<Node>,
     caller: Arc<PeerCore>,
@@ -793,7 +848,7 @@ impl Late {
     fn take(mut self, reply: Option<Reply>) {
         let answer = reply.as_ref().map(|reply| (wire::decode(&reply.header), &reply.body));
         match answer {
-            Some((Some(Answer::Done(Some(given))), body)) => match given.body {
+            Some((Some(Answer::Done(Some(given))), body)) if is_sound(&given) => match given.body {
                 Body::Here => {
                     let body = copied(body);
                     let name = Arc::clone(self.mine.shared_name());
@@ -807,7 +862,8 @@ impl Late {
             },
             None | Some((Some(Answer::Busy | Answer::Pending), _)) => {
                 self.tries += 1;
-                if self.tries < LATE_MAX && self.node.is_there(&self.to.node) {
+                // A node that is not there may be cut off only.
+                if self.tries < LATE_MAX && !self.caller.shelf.lock().is_closed() {
                     let node = Arc::clone(&self.node);
                     node.later(Duration::from_secs(1), move || self.ask());
                 } else {
@@ -836,6 +892,7 @@ impl Late {
             is_shared: false,
             look: None,
             is_wanted: Box::new(|| true),
+            is_asked_again: false,
             progress: Box::new(|_| {}),
             then: Box::new(move |came| match came {
                 Err(_) => self.end(),
@@ -884,7 +941,8 @@ fn ask_holders(
             Some(Answer::Holders) => wire::decode(&list).unwrap_or_default(),
             _ => Vec::new(),
         };
-        let there = held.into_iter().filter(|held| name::check_peer(held.peer).is_ok()).map(|held| HeldThere {
+        let is_sound = |held: &Held<'_>| name::check_peer(held.peer).is_ok() && held.edition.check().is_ok();
+        let there = held.into_iter().filter(is_sound).map(|held| HeldThere {
             address: Address {
                 node: other.clone(),
                 peer: held.peer.into(),

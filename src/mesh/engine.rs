@@ -227,7 +227,7 @@ impl Engine {
             .timeout(timeout)
             .callback(move |reply| match reply.into_result() {
                 Ok(sample) => match sample.attachment() {
-                    Some(attachment) => each.tell(first(&attachment.to_bytes(), sample.payload().clone())),
+                    Some(attachment) => each.tell(Some(first(&attachment.to_bytes(), sample.payload().clone()))),
                     None => each.tell(Some(Part::More(sample.payload().clone()))),
                 },
                 // The engine's own word for no answer in time.
@@ -244,10 +244,12 @@ impl Engine {
     }
 }
 
-/// The first part of an answer, from what is attached to it. `None` for what is none.
-fn first(attachment: &[u8], body: ZBytes) -> Option<Part> {
-    let (len, header) = attachment.split_first_chunk()?;
-    Some(Part::First { header: header.to_vec(), len: u32::from_le_bytes(*len) as usize, body })
+/// The first part of an answer, from what is attached to it.
+fn first(attachment: &[u8], body: ZBytes) -> Part {
+    match attachment.split_first_chunk() {
+        Some((len, header)) => Part::First { header: header.to_vec(), len: u32::from_le_bytes(*len) as usize, body },
+        None => Part::Refused(body),
+    }
 }
 
 /// For `query`: tells once of the whole answer, or that there is none.
@@ -320,6 +322,11 @@ impl<F: Fn(Option<Part>)> Drop for Each<F> {
     }
 }
 
+/// How long a link may be silent.
+pub(super) fn lease(options: &Mesh) -> Duration {
+    options.lease.unwrap_or(LEASE)
+}
+
 fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     let mut config = Config::default();
     let mut set = |key: &str, value: String| {
@@ -331,7 +338,7 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     // QUIC has TLS in it. The engine's TLS over TCP reads and writes one stream from two threads, without a lock.
     let protocol = if options.tls.is_some() { "quic" } else { "tcp" };
     let endpoints = |addresses: &[String]| list(addresses.iter().map(|address| format!("{protocol}/{address}")));
-    let lease = options.lease.unwrap_or(LEASE);
+    let lease = lease(options);
     let near = ["127.0.0.1:0".to_owned()];
     set("mode", Quoted("peer").to_string())?;
     set("listen/endpoints", endpoints(if options.listen.is_empty() { &near } else { &options.listen }))?;

@@ -42,6 +42,16 @@ impl Guests {
         Ok(guest)
     }
 
+    /// Lets go of those whose peers are there no more and have nothing under way.
+    pub(super) fn clean(&self, is_there: impl Fn(&NodeId, &str) -> bool) {
+        let mut over = Vec::new();
+        self.0.lock().retain(|node, guests| {
+            over.extend(guests.extract_if(|peer, guest| Arc::strong_count(guest) == 1 && !is_there(node, peer)));
+            !guests.is_empty()
+        });
+        over.iter().for_each(|(_, guest)| end(guest));
+    }
+
     /// Ends what the peers of this node have made.
     pub(super) fn node_left(&self, node: &NodeId) {
         let guests = self.0.lock().remove(node);
@@ -65,4 +75,25 @@ pub(super) fn make(system: &Arc<SystemCore>, name: &str) -> Arc<PeerCore> {
 pub(super) fn end(guest: &Arc<PeerCore>) {
     shut(guest, &mut After::new());
     guest.told.close();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::PeerSystem;
+
+    #[test]
+    fn a_guest_whose_peer_has_gone_goes_too_once_it_has_nothing_under_way() {
+        let system = PeerSystem::open("kitchen").unwrap();
+        let (guests, laptop) = (Guests::default(), NodeId { name: "laptop".into(), instance: 1 });
+        let get = |peer: &str| guests.get(system.core(), &laptop, &peer.into()).unwrap();
+        let has = |peer| guests.find(&laptop, peer).is_some();
+        let busy = get("ada");
+        drop((get("bob"), get("kim")));
+        guests.clean(|node, peer| *node == laptop && peer == "kim");
+        assert_eq!(["ada", "bob", "kim"].map(has), [true, false, true]);
+        drop(busy);
+        guests.clean(|_, _| false);
+        assert!(guests.0.lock().is_empty());
+    }
 }

@@ -24,6 +24,8 @@ struct Body {
     bytes: Bytes,
     content: Option<Content>,
     to: NodeId,
+    /// Its node may have been cut off only, and come back for it.
+    outlives_node: bool,
     /// How often the clean-up has come by since it was last asked for.
     idle: u32,
 }
@@ -32,11 +34,11 @@ struct Body {
 const IDLE_MAX: u32 = 60;
 
 impl Kept {
-    pub(super) fn keep(&self, bytes: Bytes, content: Option<Content>, to: &NodeId) -> u64 {
+    pub(super) fn keep(&self, bytes: Bytes, content: Option<Content>, to: &NodeId, outlives_node: bool) -> u64 {
         let mut table = self.0.lock();
         table.last += 1;
         let ticket = table.last;
-        table.bodies.insert(ticket, Body { bytes, content, to: to.clone(), idle: 0 });
+        table.bodies.insert(ticket, Body { bytes, content, to: to.clone(), outlives_node, idle: 0 });
         ticket
     }
 
@@ -62,7 +64,7 @@ impl Kept {
 
     /// Nobody of that node will ask any more.
     pub(super) fn node_left(&self, node: &NodeId) {
-        self.end_where(|body| body.to == *node);
+        self.end_where(|body| body.to == *node && !body.outlives_node);
     }
 
     /// Once a second: ends what nobody asks for.
@@ -91,14 +93,15 @@ mod tests {
     fn a_ticket_is_good_for_its_node_until_it_ends() {
         let kept = Kept::default();
         let [a, b] = ["a", "b"].map(|name| NodeId { name: name.into(), instance: 1 });
-        let (first, second) = (kept.keep("soup".into(), None, &a), kept.keep("salt".into(), None, &b));
+        let (first, second) = (kept.keep("soup".into(), None, &a, false), kept.keep("salt".into(), None, &b, true));
         assert!(kept.body(first, &b).is_none() && kept.body(0, &a).is_none());
         assert_eq!(kept.body(first, &a).map(|(body, _)| body).as_deref(), Some(&b"soup"[..]));
         assert!(kept.release(second, &a).is_none() && kept.body(second, &b).is_some());
-        let third = kept.keep("oil".into(), None, &b);
+        let third = kept.keep("oil".into(), None, &b, false);
         assert_eq!(kept.release(third, &b).as_deref(), Some(&b"oil"[..]));
         assert!(!kept.is_wanted(third));
         kept.node_left(&a);
+        kept.node_left(&b);
         assert!(kept.body(first, &a).is_none());
         for _ in 0..2 {
             assert!(kept.is_wanted(second));

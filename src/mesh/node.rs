@@ -60,6 +60,8 @@ const WAY_KEPT: Duration = Duration::from_secs(1);
 const SEEN_OFF: Duration = Duration::from_millis(500);
 /// How long it waits, at most, for pieces that are on their way.
 const PIECES_SEEN_OFF: Duration = Duration::from_secs(5);
+/// An attempt that has no answer is made again at most so long after it, and a link that is silent lasts as long as the lease.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// So many queries may wait for `potluck-mesh-calls`; more are told to come again.
 const QUERIES_MAX: usize = 4096;
 
@@ -82,6 +84,8 @@ pub(super) struct Node {
     jobs: Sender<Job>,
     sums: Sender<Sum>,
     transfers: Sender<Transfers>,
+    /// So long after the answer to a call no attempt to make it can still come.
+    pub(super) settled_after: Duration,
     /// Queries that have come and are not worked off.
     queries: AtomicUsize,
     /// What `potluck-mesh-calls` has been given to do, and has not done.
@@ -195,6 +199,7 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
             jobs,
             sums,
             transfers,
+            settled_after: SETTLED_AFTER.saturating_add(engine::lease(options).saturating_mul(2)),
             queries: AtomicUsize::new(0),
             jobs_left: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
@@ -357,7 +362,8 @@ impl Node {
         let Some(from) = self.keys.sender(query.key()) else { return };
         let header = query.header();
         let counters = || self.presence.counters(&from.name);
-        match wire::decode(&header) {
+        let is_bounded = header.len() <= wire::HEADER_BYTES_MAX && query.body_len() <= wire::ASKED_BYTES_MAX;
+        match is_bounded.then(|| wire::decode(&header)).flatten() {
             None => {
                 Counters::count(&counters().denied, 1);
                 counters().note("it sent a query that cannot be read");
@@ -373,10 +379,6 @@ impl Node {
                 self.givers.give(self, Piece { query, from, ticket, offset, len });
             }
             Some(Query::Digest { ticket }) => self.sum(Sum::Query { query, ticket, from }),
-            Some(_) if query.body_len() > wire::ASKED_BYTES_MAX => {
-                Counters::count(&counters().denied, 1);
-                query.refuse("so large a body is to be fetched");
-            }
             Some(asked) if self.is_idle() && serve::answer_in_passing(self, &query, &from, &asked) => {}
             Some(_) => self.queue(|| Job::Query { query, from, header }),
         }

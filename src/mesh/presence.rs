@@ -136,6 +136,10 @@ impl Presence {
         }
     }
 
+    pub(super) fn has_peer(&self, node: &NodeId, peer: &str) -> bool {
+        self.nodes.lock().get(node).is_some_and(|known| known.peers.contains_key(peer))
+    }
+
     pub(super) fn has_node(&self, name: &str) -> bool {
         self.nodes.lock().iter().any(|(id, known)| *id.name == *name && known.is_announced)
     }

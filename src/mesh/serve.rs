@@ -33,7 +33,7 @@ use super::keys::NodeId;
 use super::node::Node;
 use super::presence::Counters;
 use super::transfer::{Event as Transfers, Order, Source};
-use super::wire::{self, Answer, Body, Edition, Fault, GIVEN_BYTES_MAX, Given, Held, Query, What};
+use super::wire::{self, ASKED_BYTES_MAX, Answer, Body, Edition, Fault, GIVEN_BYTES_MAX, Given, Held, Query, What};
 use crate::call;
 use crate::core::{Begun, Form, PeerCore, SystemCore, Verb};
 use crate::deadline::Deadline;
@@ -52,6 +52,8 @@ use crate::unwind::{caught, drop_user_data};
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// So many calls of one node are under way or remembered; more are told to come later.
 const CALLS_OF_NODE_MAX: usize = 16_384;
+/// How often room is made at most where there are more.
+const ROOM_MADE_EVERY: Duration = Duration::from_secs(1);
 /// What is no larger is given in passing.
 const IN_PASSING_BYTES_MAX: usize = 1024;
 /// What a stranger calls himself where a name is wanted.
@@ -125,7 +127,7 @@ enum Asked {
     Request(String),
     RequestNewer(String, crate::resource::Edition),
     Offer(String, crate::resource::Edition),
-    Exchange(String, crate::resource::Edition),
+    Exchange(String, crate::resource::Edition, u64),
     Tell(String),
     Ask(String),
 }
@@ -133,12 +135,22 @@ enum Asked {
 struct Server {
     node: Arc<Node>,
     calls: HashMap<CallId, Served>,
-    /// How many calls each node has here.
-    calls_of: HashMap<NodeId, usize>,
+    nodes: HashMap<NodeId, OfNode>,
     /// When queries are to be answered that their calls go on.
     dues: BTreeSet<(Instant, CallId)>,
     stranger: Option<Arc<PeerCore>>,
     next_clean_up: Instant,
+    /// When room may be made for more calls, by looking at all.
+    next_room: Instant,
+}
+
+/// What is known of the calls of a node.
+#[derive(Default)]
+struct OfNode {
+    /// So many are here.
+    calls: usize,
+    /// All below this number are over.
+    oldest: u64,
 }
 
 /// All that `potluck-mesh-calls` does.
@@ -146,10 +158,11 @@ pub(super) fn run_calls(node: &Arc<Node>, jobs: &Receiver<Job>) {
     let mut server = Server {
         node: Arc::clone(node),
         calls: HashMap::new(),
-        calls_of: HashMap::new(),
+        nodes: HashMap::new(),
         dues: BTreeSet::new(),
         stranger: None,
         next_clean_up: Instant::now() + REMEMBERED,
+        next_room: Instant::now(),
     };
     loop {
         let next = server.dues.first().map_or(server.next_clean_up, |(at, _)| (*at).min(server.next_clean_up));
@@ -197,12 +210,16 @@ impl Server {
     fn query(&mut self, query: Incoming, from: NodeId, header: &[u8]) {
         match wire::decode(header) {
             Some(Query::Call { id, oldest, from: peer, to, left_ms, what, body }) => {
+                // It was said to be over before this came: an attempt that was held up on its way.
+                if self.nodes.get(&from).is_some_and(|of| id < of.oldest) {
+                    return query.answer(&failed(&Error::Canceled), Bytes::new());
+                }
                 self.forget_below(&from, oldest);
                 let call = (from, id);
                 if self.calls.contains_key(&call) {
                     return self.attach(call, query);
                 }
-                if self.calls_of.get(&call.0).is_some_and(|calls| *calls >= CALLS_OF_NODE_MAX) {
+                if !self.has_place(&call.0) {
                     return query.answer(&wire::encode(&Answer::Busy), Bytes::new());
                 }
                 let counters = self.node.presence.counters(&call.0.name);
@@ -256,8 +273,7 @@ impl Server {
         let now = Instant::now();
         let here = query.body();
         let served = Served { asking: None, progress: Progress::Moot, changes, to, forgotten_at: now + REMEMBERED };
-        *self.calls_of.entry(id.0.clone()).or_default() += 1;
-        self.calls.insert(id.clone(), served);
+        self.insert(id.clone(), served);
         self.attach(id.clone(), query);
         let ready = match ready {
             Ok(ready) => ready,
@@ -265,6 +281,10 @@ impl Server {
         };
         match body {
             Body::Here => self.make(&id, ready, here),
+            Body::Kept { size, .. } if size <= ASKED_BYTES_MAX as u64 => {
+                let small = Error::InvalidArgument(format!("a body of {size} bytes is to come along"));
+                self.end_call(&id, Err(small));
+            }
             Body::Kept { ticket, size } => match self.has_room(&ready, size) {
                 Ok(()) => self.fetch_body(id, ready, ticket, size),
                 Err(error) => self.end_call(&id, Err(error)),
@@ -312,6 +332,7 @@ impl Server {
             is_shared: false,
             look: None,
             is_wanted: Box::new(move || deadline.left().is_none_or(|left| !left.is_zero())),
+            is_asked_again: false,
             progress: Box::new(|_| {}),
             then: Box::new(move |body| node.job(Job::Came(id, body))),
         };
@@ -355,9 +376,9 @@ impl Server {
                     let offered = offered(&name, &edition, body)?;
                     carry(Verb::Offer(Some(offered)), &name)
                 }
-                Asked::Exchange(name, edition) => {
+                Asked::Exchange(name, edition, room) => {
                     let offered = offered(&name, &edition, body)?;
-                    carry(Verb::Exchange(Some(offered)), &name)
+                    carry(Verb::Exchange(Some((offered, room))), &name)
                 }
                 Asked::Tell(kind) => post::tell(&guest, &ready.to, &kind, body, form),
                 Asked::Ask(kind) => post::ask(&guest, &ready.to, &kind, body, form),
@@ -392,7 +413,7 @@ impl Server {
     /// A call is over: says so to whoever asks, and remembers it if it changed something.
     fn end_call(&mut self, id: &CallId, result: Result<Option<Resource>>) {
         let Some(served) = self.calls.get_mut(id) else { return };
-        let outcome = outcome(&self.node, &id.0, &served.to, result);
+        let outcome = outcome(&self.node, &id.0, &served.to, result, served.changes);
         let asking = served.asking.take();
         if let Some((_, due)) = &asking {
             self.dues.remove(&(*due, id.clone()));
@@ -413,24 +434,47 @@ impl Server {
         }
     }
 
+    fn insert(&mut self, id: CallId, served: Served) {
+        self.nodes.entry(id.0.clone()).or_default().calls += 1;
+        self.calls.insert(id, served);
+    }
+
     fn forget(&mut self, id: &CallId) {
         let Some(served) = self.calls.remove(id) else { return };
         if let Some((_, due)) = &served.asking {
             self.dues.remove(&(*due, id.clone()));
         }
-        if let Some(calls) = self.calls_of.get_mut(&id.0) {
-            *calls -= 1;
-            if *calls == 0 {
-                self.calls_of.remove(&id.0);
-            }
+        if let Some(of) = self.nodes.get_mut(&id.0) {
+            of.calls -= 1;
         }
         drop_user_data(served);
     }
 
+    /// Whether one more call of this node can be here. If there are too many, those make way that its node has had the answers of for so long
+    /// that no attempt of theirs can still be under way: one that goes on for long, to whomever, keeps all after it from being said to be over.
+    fn has_place(&mut self, node: &NodeId) -> bool {
+        let is_full = |server: &Server| server.nodes.get(node).is_some_and(|of| of.calls >= CALLS_OF_NODE_MAX);
+        let now = Instant::now();
+        if is_full(self) && self.next_room <= now {
+            self.next_room = now + ROOM_MADE_EVERY;
+            let settled_after = self.node.settled_after;
+            let is_settled = |(id, served): (&CallId, &Served)| {
+                let age = (now + REMEMBERED).saturating_duration_since(served.forgotten_at);
+                let is_over = served.asking.is_none() && matches!(served.progress, Progress::Done(_));
+                (id.0 == *node && is_over && age >= settled_after).then(|| id.clone())
+            };
+            let settled: Vec<CallId> = self.calls.iter().filter_map(is_settled).collect();
+            settled.iter().for_each(|id| self.forget(id));
+        }
+        !is_full(self)
+    }
+
     /// What a node has heard the outcome of.
     fn forget_below(&mut self, node: &NodeId, oldest: u64) {
+        let of = self.nodes.entry(node.clone()).or_default();
+        of.oldest = of.oldest.max(oldest);
         // Most calls come in turn, one after the end of the other.
-        if self.calls_of.get(node).is_none_or(|calls| *calls == 0) {
+        if of.calls == 0 {
             return;
         }
         let is_over = |(id, served): (&CallId, &Served)| {
@@ -442,7 +486,9 @@ impl Server {
     }
 
     fn give_up(&mut self, id: &CallId, query: &Incoming) {
-        let Some(served) = self.calls.get_mut(id) else {
+        if self.calls.contains_key(id) {
+            self.cancel(id);
+        } else if self.has_place(&id.0) {
             // It may be on its way: then it comes too late.
             let served = Served {
                 asking: None,
@@ -451,26 +497,30 @@ impl Server {
                 to: "".into(),
                 forgotten_at: Instant::now() + REMEMBERED,
             };
-            *self.calls_of.entry(id.0.clone()).or_default() += 1;
-            self.calls.insert(id.clone(), served);
+            self.insert(id.clone(), served);
+        } else {
             return query.answer(&failed(&Error::Canceled), Bytes::new());
-        };
-        match &served.progress {
-            Progress::UnderWay(pending) => {
+        }
+        match self.calls.get(id).map(|served| &served.progress) {
+            Some(Progress::Done(outcome)) => query.answer(&outcome.header, outcome.body.clone()),
+            _ => query.answer(&wire::encode(&Answer::Pending), Bytes::new()),
+        }
+    }
+
+    /// Ends a call, unless somebody has claimed it already and is about to end it.
+    fn cancel(&mut self, id: &CallId) {
+        let result = match self.calls.get(id).map(|served| &served.progress) {
+            Some(Progress::UnderWay(pending)) => {
                 pending.cancel();
-                let result = match pending.wait(Duration::ZERO) {
+                match pending.wait(Duration::ZERO) {
                     Poll::Ready(result) => result,
-                    // Whoever claimed it first is about to end it.
-                    Poll::Pending => return query.answer(&wire::encode(&Answer::Pending), Bytes::new()),
-                };
-                self.end_call(id, result);
+                    Poll::Pending => return,
+                }
             }
-            Progress::Fetching(_) | Progress::Moot => self.end_call(id, Err(Error::Canceled)),
-            Progress::Done(_) => {}
-        }
-        if let Some(Served { progress: Progress::Done(outcome), .. }) = self.calls.get(id) {
-            query.answer(&outcome.header, outcome.body.clone());
-        }
+            Some(Progress::Fetching(_) | Progress::Moot) => Err(Error::Canceled),
+            Some(Progress::Done(_)) | None => return,
+        };
+        self.end_call(id, result);
     }
 
     fn holders(&self, query: &Incoming, name: &str) {
@@ -507,6 +557,9 @@ impl Server {
             let over: Vec<CallId> =
                 self.calls.iter().filter(|(_, served)| is_over(served)).map(|(id, _)| id.clone()).collect();
             over.iter().for_each(|id| self.forget(id));
+            let presence = &self.node.presence;
+            self.nodes.retain(|node, of| of.calls > 0 || presence.is_there(node));
+            self.node.guests.clean(|node, peer| presence.has_peer(node, peer));
         }
     }
 
@@ -516,8 +569,6 @@ impl Server {
 
     /// Its calls end; what became of those that are done is remembered, since the node may have been cut off only.
     fn node_left(&mut self, node: &NodeId) {
-        self.node.guests.node_left(node);
-        self.node.forget_way(node);
         let under_way = |(id, served): (&CallId, &Served)| {
             let is_over = matches!(served.progress, Progress::Done(_));
             (id.0 == *node && !is_over).then(|| (id.clone(), served.changes))
@@ -525,8 +576,10 @@ impl Server {
         let under_way: Vec<_> = self.calls.iter().filter_map(under_way).collect();
         for (id, changes) in under_way {
             // What changes nothing may be made once more.
-            if changes { self.end_call(&id, Err(Error::Canceled)) } else { self.forget(&id) }
+            if changes { self.cancel(&id) } else { self.forget(&id) }
         }
+        self.node.guests.node_left(node);
+        self.node.forget_way(node);
         self.node.kept.node_left(node);
     }
 
@@ -589,14 +642,7 @@ impl Server {
 /// What a node may say.
 fn check(node: &Node, from: &str, what: &What<'_>) -> Result<Asked> {
     name::check_peer(from)?;
-    let edition = |edition: &Edition<'_>| {
-        name::check_peer(edition.origin.peer)?;
-        name::check_peer(edition.origin.node)?;
-        match edition.version {
-            0 => Err(Error::InvalidArgument("a resource of version 0 lies on no shelf".to_owned())),
-            _ => Ok(node.origins.edition(edition)),
-        }
-    };
+    let edition = |edition: &Edition<'_>| edition.check().map(|()| node.origins.edition(edition));
     Ok(match what {
         What::Request { name } => {
             name::check_resource(name)?;
@@ -610,9 +656,9 @@ fn check(node: &Node, from: &str, what: &What<'_>) -> Result<Asked> {
             name::check_resource(name)?;
             Asked::Offer((*name).to_owned(), edition(of)?)
         }
-        What::Exchange { name, edition: of } => {
+        What::Exchange { name, edition: of, room } => {
             name::check_resource(name)?;
-            Asked::Exchange((*name).to_owned(), edition(of)?)
+            Asked::Exchange((*name).to_owned(), edition(of)?, *room)
         }
         What::Tell { kind } => Asked::Tell((*kind).to_owned()),
         What::Ask { kind } => Asked::Ask((*kind).to_owned()),
@@ -638,7 +684,7 @@ pub(super) fn answer_in_passing(node: &Node, query: &Incoming, from: &NodeId, as
     };
     let Ok(Begun::Done(given)) = given else { return false };
     let last = given.clone();
-    let Outcome { header, body } = outcome(node, from, to, Ok(given));
+    let Outcome { header, body } = outcome(node, from, to, Ok(given), false);
     let counters = node.presence.counters(&from.name);
     Counters::count(&counters.served, 1);
     Counters::count(&counters.bytes_out, body.len() as u64);
@@ -661,8 +707,8 @@ fn failed(error: &Error) -> Vec<u8> {
     wire::encode(&Answer::Failed(Fault::new(error)))
 }
 
-/// What became of a call, as an answer for that node.
-fn outcome(node: &Node, to: &NodeId, peer: &str, result: Result<Option<Resource>>) -> Outcome {
+/// What became of a call, as an answer for that node; with `is_remembered` also if that is cut off for a while.
+fn outcome(node: &Node, to: &NodeId, peer: &str, result: Result<Option<Resource>>, is_remembered: bool) -> Outcome {
     match result {
         Ok(None) => Outcome { header: wire::encode(&Answer::Done(None)), body: Bytes::new() },
         Ok(Some(given)) => {
@@ -674,7 +720,7 @@ fn outcome(node: &Node, to: &NodeId, peer: &str, result: Result<Option<Resource>
                 len => {
                     let content = shown.content(given.shared_name(), &bytes);
                     digest = content.as_ref().and_then(|content| node.digests.of(content));
-                    let ticket = node.kept.keep(bytes, content, to);
+                    let ticket = node.kept.keep(bytes, content, to, is_remembered);
                     (Body::Kept { ticket, size: len as u64 }, Bytes::new())
                 }
             };

@@ -28,13 +28,16 @@ const WINDOW: usize = 3;
 /// From this size on a fetch takes pieces from several holders at once.
 pub(super) const SHARED_BYTES: u64 = 16 << 20;
 /// How long the answer to a query for a piece may take before it is asked for again: over a link that is slow, pieces take their time.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(600);
+/// The engine holds some memory for each answer so long, also when that has come.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A source from which nothing has come for so long, though something has been asked for, is left for another.
 const STALLED: Duration = Duration::from_secs(10);
 /// The digest of a large body takes its time.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A source that fails more often in a row is left.
 const FAILURES_MAX: u32 = 4;
+/// The same for what has no answer worth waiting for.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the thread looks whether a transfer is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -58,6 +61,8 @@ pub(super) struct Order {
     /// Looks for more sources of the transfer of that number, and says when it has looked; `None` for what nobody else has.
     pub(super) look: Option<Box<dyn Fn(u64) + Send>>,
     pub(super) is_wanted: Box<dyn Fn() -> bool + Send>,
+    /// When it is no longer wanted, whoever kept it goes on keeping it: it will be asked for once more.
+    pub(super) is_asked_again: bool,
     /// So many bytes have come.
     pub(super) progress: Box<dyn Fn(u64) + Send>,
     pub(super) then: Box<dyn FnOnce(Result<Bytes>) + Send>,
@@ -488,7 +493,9 @@ impl Transfer {
     }
 
     fn end(self, node: &Arc<Node>, result: Result<()>) {
-        self.sources.iter().for_each(|source| release(node, &source.of.node, source.of.ticket));
+        if !(self.order.is_asked_again && result == Err(Error::Canceled)) {
+            self.sources.iter().for_each(|source| release(node, &source.of.node, source.of.ticket));
+        }
         let body = self.body.into_bytes();
         // What comes now ends a call, which must not end the thread.
         let _ = caught(|| (self.order.then)(result.map(|()| body)));
@@ -497,5 +504,6 @@ impl Transfer {
 
 /// Tells a node that nobody wants more of what it keeps.
 pub(super) fn release(node: &Node, of: &NodeId, ticket: u64) {
-    node.query(of, &Query::Release { ticket }, Bytes::new(), Rank::Bulk, PIECE_TIMEOUT, drop);
+    // Before all that is large: whoever reads from the link answers it, and must not wait for room.
+    node.query(of, &Query::Release { ticket }, Bytes::new(), Rank::Small, RELEASE_TIMEOUT, drop);
 }

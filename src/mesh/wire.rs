@@ -6,11 +6,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::engine::MESSAGE_BODY_MAX;
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::name;
 
 /// Nodes of different formats do not understand each other, and say so.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
+/// No query has a longer header: its names have 255 bytes at most.
+pub(super) const HEADER_BYTES_MAX: usize = 4096;
 /// The largest body that goes along with a query, in bytes: that of one message. A larger one is fetched in pieces by whoever gets it.
 pub(super) const ASKED_BYTES_MAX: usize = MESSAGE_BODY_MAX;
 /// The same with an answer, which may be several messages.
@@ -53,9 +56,11 @@ pub(super) enum What<'a> {
         name: &'a str,
         edition: Edition<'a>,
     },
+    /// What comes back may have so many bytes: the caller's shelf has no more room.
     Exchange {
         name: &'a str,
         edition: Edition<'a>,
+        room: u64,
     },
     Tell {
         kind: &'a str,
@@ -133,6 +138,18 @@ pub(super) struct Given<'a> {
     pub(super) body: Body,
     /// Of a body that is kept, if it is known by now.
     pub(super) digest: Option<[u8; 32]>,
+}
+
+impl Edition<'_> {
+    /// What lies on a shelf has a maker with a name and a version above 0, whoever says what.
+    pub(super) fn check(&self) -> Result<()> {
+        name::check_peer(self.origin.peer)?;
+        name::check_peer(self.origin.node)?;
+        match self.version {
+            0 => Err(Error::InvalidArgument("a resource of version 0 lies on no shelf".to_owned())),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A peer that holds a resource.
@@ -302,11 +319,11 @@ mod tests {
         let id = OriginId { instance: u128::MAX, number: 3 };
         let edition = Edition { origin: Origin { peer: "ada", node: "laptop", id }, version: 9 };
         let body = Body::Kept { ticket: 4, size: 1 << 40 };
-        let what = What::Exchange { name: "soup", edition };
+        let what = What::Exchange { name: "soup", edition, room: 7 };
         let query = Query::Call { id: 1, oldest: 1, from: "bob", to: "ada", left_ms: None, what, body };
         let header = encode(&query);
         assert!(matches!(decode(&header), Some(Query::Call { from: "bob", to: "ada", left_ms: None,
-            what: What::Exchange { name: "soup", edition: came }, body: Body::Kept { ticket: 4, .. }, .. }) if came == edition));
+            what: What::Exchange { name: "soup", edition: came, room: 7 }, body: Body::Kept { ticket: 4, .. }, .. }) if came == edition));
     }
 
     /// A header that is cut short is nothing; one with a bit changed, and noise, is a value or nothing.

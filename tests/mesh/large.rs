@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use potluck::{Bytes, Ended, Error, Event, Mesh, Peer, PeerSystem};
+use potluck::{Bytes, Call, Ended, Error, Event, Mesh, Peer, PeerSystem};
 
 use crate::content::{digest, noise};
-use crate::nodes::{Two, address, open, see, two};
+use crate::nodes::{Two, address, open, see, two, until};
 use crate::process::{Process, name};
 use crate::support::{LONG, drain, host, peer_closed};
 
@@ -46,6 +46,23 @@ fn a_large_resource_arrives_whole_and_its_progress_is_told() {
         }
     }
     assert!(count >= 8 && was_received, "{count} of progress");
+}
+
+#[test]
+fn a_large_exchange_that_is_given_up_on_its_way_back_is_still_taken_in() {
+    const SIZE: usize = 64 * MIB;
+    let Two { desk: _desk, laptop, ada, bob } = two();
+    ada.share("dish", noise(5, SIZE)).unwrap();
+    bob.share("dish", "leek").unwrap();
+    let events = laptop.events(1000).unwrap();
+    let swap = bob.start(Call::Exchange { with: "ada", name: "dish" }, AMPLE).unwrap();
+    until("a piece has come", || {
+        drain(&events).iter().any(|event| matches!(event, Event::Progress { .. })).then_some(())
+    });
+    swap.cancel();
+    let dish = until("it is here", || bob.get("dish").ok().filter(|held| held.len() == SIZE));
+    assert_eq!((dish.origin(), digest(dish.bytes())), ("ada@desk", digest(&noise(5, SIZE))));
+    assert_eq!(ada.get("dish").unwrap().bytes(), b"leek");
 }
 
 #[test]

@@ -159,6 +159,30 @@ fn a_link_that_is_cut_is_noticed_after_the_lease_on_both_sides_and_one_that_is_m
 }
 
 #[test]
+fn an_exchange_whose_answer_a_cut_link_has_lost_is_still_taken_in_when_it_is_mended() {
+    let Some(hosts) = Hosts::new("an answer that a cut link loses") else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done("spawn-slow kim 700");
+    laptop.done("wait_for kim@desk 10000");
+    for (round, len) in [100, 1_000_000].into_iter().enumerate() {
+        desk.done(&format!("share kim dish {len} {round}"));
+        laptop.done(&format!("share bob dish {len} {}", 10 + round));
+        let [there, here] = [desk.done("get kim dish"), laptop.done("get bob dish")];
+        let swap = laptop.order("exchange bob kim@desk dish 20000");
+        until("it is asked", || desk.call("get kim asked").ok());
+        hosts.cable("down");
+        assert_eq!(name(&swap.answer().unwrap_err()), "PeerClosed");
+        assert_eq!(desk.done("get kim dish"), here.replace("bob ", "bob@laptop "), "it was done there");
+        assert_eq!(laptop.done("get bob dish"), here);
+        hosts.cable("up");
+        let came = there.replace("kim ", "kim@desk ");
+        until("what came back is here", || (laptop.done("get bob dish") == came).then_some(()));
+        desk.done("unshare kim asked");
+        laptop.done("wait_for kim@desk 10000");
+    }
+}
+
+#[test]
 fn a_link_that_is_cut_for_less_than_the_lease_is_only_slow() {
     let Some(hosts) = Hosts::new("a link that is cut for a moment") else { return };
     let [desk, laptop] = hosts.nodes();

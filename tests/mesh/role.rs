@@ -63,12 +63,26 @@ impl Role {
             ["open", ref options @ ..] => self.open(options),
             ["spawn", peer] => self.spawn(peer, PeerOptions::new()),
             ["spawn-cook", peer] => self.spawn(peer, PeerOptions::new().on_message(cook)),
+            // Says by a resource that it has been asked, and takes its time.
+            ["spawn-slow", peer, time_] => {
+                let long = time(time_)?;
+                let slow = move |me: &Peer, _: &str, _: &Resource| {
+                    me.share("asked", "")?;
+                    let end = Instant::now() + long;
+                    while let Some(left) = end.checked_duration_since(Instant::now()) {
+                        thread::park_timeout(left);
+                    }
+                    Ok(())
+                };
+                self.spawn(peer, PeerOptions::new().on_offer(slow))
+            }
             ["close", peer] => said(self.peer(peer)?.close(number("10000").map(Duration::from_millis)?)),
             ["share", peer, name, len, seed] => {
                 let shared = self.peer(peer)?.share(name, noise(number(seed)?, number(len)? as usize));
                 done(shared, |shared| shared.version().to_string())
             }
             ["get", peer, name] => resource(self.peer(peer)?.get(name)),
+            ["unshare", peer, name] => said(self.peer(peer)?.unshare(name)),
             ["request", peer, from, name, timeout] => resource(self.peer(peer)?.request(from, name, time(timeout)?)),
             ["fetch", peer, name, timeout] => resource(self.peer(peer)?.fetch(name, time(timeout)?)),
             ["exchange", peer, with, name, timeout] => resource(self.peer(peer)?.exchange(with, name, time(timeout)?)),

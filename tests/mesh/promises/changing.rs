@@ -65,6 +65,26 @@ fn an_exchange_says_who_has_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn an_exchange_that_the_caller_has_no_room_for_changes_nothing_either() {
+    let [desk, laptop] = joined(["desk", "laptop"]);
+    for (name, options) in [("ada", PeerOptions::new()), ("kim", PeerOptions::new().on_offer(|_, _, _| Ok(())))] {
+        spawn_seen(&desk, "desk", name, options, &[&laptop]).share("soup", vec![1; 200]).unwrap();
+    }
+    let bob = laptop.spawn_with("bob", PeerOptions::new().shelf_bytes_max(150)).unwrap();
+    bob.share("bread", vec![2; 10]).unwrap();
+    bob.share("soup", "leek").unwrap();
+    for with in ["ada", "kim"] {
+        let error = bob.exchange(with, "soup", LONG).unwrap_err();
+        assert!(matches!(&error, Error::TooLarge { limit: 140, size: 200, .. }), "{error:?}");
+        assert_eq!(text(&bob, "soup"), "leek");
+    }
+    let roomy = laptop.spawn("roomy").unwrap();
+    for with in ["ada", "kim"] {
+        assert_eq!(roomy.request(with, "soup", LONG).unwrap().bytes(), [1; 200], "it was not taken away");
+    }
+}
+
+#[test]
 fn handlers_elsewhere_are_asked_and_their_no_changes_nothing() {
     let (asked, asks) = unbounded();
     let to_offer = asked.clone();
