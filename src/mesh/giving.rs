@@ -1,7 +1,8 @@
-//! Pieces of large bodies on their way out: the threads that give them away.
+//! What is not small on its way out: the threads that give it away, pieces of large bodies and answers to calls each by threads of their own.
 //!
-//! Whoever gives a piece away waits while the link has no room. So what different nodes ask for is given by different threads, each made when it is first
-//! needed: a node that is slow, or hangs, holds up no other, up to so many at a time. What one node asks for is given in turn.
+//! Whoever gives something away waits while the link has no room. So what different nodes ask for is given by different threads, each made when it is first
+//! needed: a node that is slow, or hangs, holds up no other, up to so many at a time. What one node asks for is given in turn; an answer that is small is
+//! given at once, by whoever has it, unless others wait for room before it.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
@@ -14,11 +15,14 @@ use super::node::{Node, make_thread};
 use super::presence::Counters;
 use super::wire::{self, Answer, PIECE_BYTES};
 use crate::cancel;
-use crate::sync::{Arc, JoinHandle, Mutex};
+use crate::sync::{Arc, AtomicUsize, JoinHandle, Mutex, Ordering};
 use crate::unwind::caught;
 
 /// So many threads are made at most; with more nodes that ask at once some share one.
 const GIVERS_MAX: usize = 16;
+
+/// What is no larger is given at once.
+const AT_ONCE_BYTES_MAX: usize = 1024;
 
 /// A piece that another node asks for.
 pub(super) struct Piece {
@@ -29,9 +33,27 @@ pub(super) struct Piece {
     pub(super) len: u32,
 }
 
-/// The threads called `potluck-mesh-out`. Its lock is a leaf.
-#[derive(Default)]
-pub(super) struct Givers(Mutex<Table>);
+/// The answer to a call.
+pub(super) struct Answering {
+    pub(super) query: Incoming,
+    pub(super) header: Vec<u8>,
+    pub(super) body: Bytes,
+}
+
+impl Answering {
+    fn give(self) {
+        self.query.answer(&self.header, self.body);
+    }
+}
+
+/// Threads called `potluck-mesh-out`. Its lock is a leaf.
+pub(super) struct Givers {
+    table: Mutex<Table>,
+    /// What they have been given to do, and have not done.
+    left: AtomicUsize,
+    /// Which of a node's these are.
+    of: fn(&Node) -> &Givers,
+}
 
 #[derive(Default)]
 struct Table {
@@ -49,27 +71,54 @@ struct Giver {
 
 enum Order {
     Give(Piece),
+    Answer(Answering),
     /// Says that all before this has been done.
     Flush(Sender<()>),
     Stop,
 }
 
 impl Givers {
+    pub(super) fn new(of: fn(&Node) -> &Givers) -> Givers {
+        Givers { table: Mutex::default(), left: AtomicUsize::new(0), of }
+    }
+
     pub(super) fn give(&self, node: &Arc<Node>, piece: Piece) {
-        let mut table = self.0.lock();
-        if let Some(giver) = table.giver_for(node, &piece.from) {
-            giver.left += 1;
-            let _ = giver.orders.send(Order::Give(piece));
-            return;
+        let to = piece.from.clone();
+        // Where there can be no thread it is asked for again; dropping it is a call of the engine.
+        drop(self.order(node, &to, Order::Give(piece)));
+    }
+
+    pub(super) fn answer(&self, node: &Arc<Node>, to: &NodeId, answering: Answering) {
+        if answering.body.len() <= AT_ONCE_BYTES_MAX && !self.is_giving(to) {
+            return answering.give();
         }
-        drop(table);
-        // It is asked for again. This is a call of the engine.
-        drop(piece);
+        if let Some(Order::Answer(answering)) = self.order(node, to, Order::Answer(answering)) {
+            answering.give();
+        }
+    }
+
+    /// Nobody waits for room.
+    pub(super) fn is_idle(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
+    fn is_giving(&self, to: &NodeId) -> bool {
+        !self.is_idle() && self.table.lock().givers.iter().any(|giver| giver.left > 0 && giver.to == *to)
+    }
+
+    /// Has it done by a thread; gives it back if there can be none.
+    fn order(&self, node: &Arc<Node>, to: &NodeId, order: Order) -> Option<Order> {
+        let mut table = self.table.lock();
+        let Some(giver) = table.giver_for(node, to, self.of) else { return Some(order) };
+        giver.left += 1;
+        self.left.fetch_add(1, Ordering::Relaxed);
+        let _ = giver.orders.send(order);
+        None
     }
 
     /// Each says so when all that it has been given to do is done.
     pub(super) fn flush(&self, done: &Sender<()>) {
-        for giver in &self.0.lock().givers {
+        for giver in &self.table.lock().givers {
             let _ = giver.orders.send(Order::Flush(done.clone()));
         }
     }
@@ -77,7 +126,7 @@ impl Givers {
     /// Ends them; waits for it.
     pub(super) fn end(&self) {
         let givers = {
-            let mut table = self.0.lock();
+            let mut table = self.table.lock();
             table.is_over = true;
             std::mem::take(&mut table.givers)
         };
@@ -91,26 +140,27 @@ impl Givers {
 
     /// In a child made by fork, where the threads are the parent's.
     pub(super) fn forget(&mut self) {
-        std::mem::forget(std::mem::take(&mut self.0.get_mut().givers));
+        std::mem::forget(std::mem::take(&mut self.table.get_mut().givers));
     }
 
     fn has_given(&self, number: usize) {
-        if let Some(giver) = self.0.lock().givers.get_mut(number) {
+        if let Some(giver) = self.table.lock().givers.get_mut(number) {
             giver.left -= 1;
         }
+        self.left.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Table {
     /// `None` if there can be no thread.
-    fn giver_for(&mut self, node: &Arc<Node>, to: &NodeId) -> Option<&mut Giver> {
+    fn giver_for(&mut self, node: &Arc<Node>, to: &NodeId, of: fn(&Node) -> &Givers) -> Option<&mut Giver> {
         if self.is_over {
             return None;
         }
         let mut found = self.givers.iter().position(|giver| giver.left > 0 && giver.to == *to);
         found = found.or_else(|| self.givers.iter().position(|giver| giver.left == 0));
         if found.is_none() && self.givers.len() < GIVERS_MAX {
-            found = self.make(node, to);
+            found = self.make(node, to, of);
         }
         let shared = (to.instance as usize).checked_rem(self.givers.len());
         let giver = &mut self.givers[found.or(shared)?];
@@ -121,31 +171,32 @@ impl Table {
     }
 
     /// `None` if there can be no more threads.
-    fn make(&mut self, node: &Arc<Node>, to: &NodeId) -> Option<usize> {
+    fn make(&mut self, node: &Arc<Node>, to: &NodeId, of: fn(&Node) -> &Givers) -> Option<usize> {
         let number = self.givers.len();
         let (orders, taken) = mpsc::channel();
-        let of = Arc::clone(node);
-        let thread = make_thread("potluck-mesh-out", move || run(&of, number, &taken)).ok()?;
+        let node = Arc::clone(node);
+        let thread = make_thread("potluck-mesh-out", move || run(&node, of(&node), number, &taken)).ok()?;
         self.givers.push(Giver { to: to.clone(), left: 0, orders, thread });
         Some(number)
     }
 }
 
-fn run(node: &Arc<Node>, number: usize, orders: &Receiver<Order>) {
+fn run(node: &Arc<Node>, givers: &Givers, number: usize, orders: &Receiver<Order>) {
     while let Ok(order) = orders.recv() {
-        match order {
+        let given = match order {
             Order::Stop => return,
             Order::Flush(done) => {
                 // Whoever waits for it may have waited long enough.
                 let _ = done.send(());
+                continue;
             }
-            Order::Give(piece) => {
-                if let Err(text) = caught(|| give(node, piece)) {
-                    node.presence.counters(&node.me.name).note(&format!("a piece could not be given: {text}"));
-                }
-                node.givers.has_given(number);
-            }
+            Order::Give(piece) => caught(|| give(node, piece)),
+            Order::Answer(answering) => caught(|| answering.give()),
+        };
+        if let Err(text) = given {
+            node.presence.counters(&node.me.name).note(&format!("something could not be given: {text}"));
         }
+        givers.has_given(number);
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `potluck-mesh` | opens the engine's session, announces peers, makes attempts again, cleans up, and ends all of it (`keep`) |
 //! | `potluck-mesh-calls` | carries out what other nodes' peers call for (`serve.rs`) |
-//! | `potluck-mesh-out` | give away pieces of large bodies, one for each node that asks for any (`giving.rs`) |
+//! | `potluck-mesh-out` | give away pieces of large bodies, and answers that are not small; of each kind one for each node that asks for any (`giving.rs`) |
 //! | `potluck-mesh-sums` | makes the digests of what is given away (`digests.rs`) |
 //! | `potluck-mesh-in` | gets large bodies piece by piece (`transfer.rs`) |
 //!
@@ -77,6 +77,7 @@ pub(super) struct Node {
     pub(super) guests: Guests,
     pub(super) kept: Kept,
     pub(super) givers: Givers,
+    pub(super) answerers: Givers,
     pub(super) digests: Digests,
     /// The calls of peers here that are under way, by number.
     pub(super) calls: Mutex<Calls>,
@@ -192,7 +193,8 @@ fn keep(me: NodeId, realm: &str, system: Weak<SystemCore>, options: &Mesh, opene
             presence: Presence::default(),
             guests: Guests::default(),
             kept: Kept::default(),
-            givers: Givers::default(),
+            givers: Givers::new(|node| &node.givers),
+            answerers: Givers::new(|node| &node.answerers),
             digests: Digests::default(),
             calls: Mutex::default(),
             keeper,
@@ -245,6 +247,7 @@ impl Drop for Threads {
         }
         node.job(Job::Stop);
         node.givers.end();
+        node.answerers.end();
         let _ = node.sums.send(Sum::Stop);
         let _ = node.transfers.send(Transfers::Stop);
         for thread in self.joins.drain(..) {
@@ -342,6 +345,10 @@ impl Node {
         let (done, flushed) = mpsc::channel();
         self.job(Job::Flush(done));
         let _ = flushed.recv_timeout(left());
+        let (done, flushed) = mpsc::channel();
+        self.answerers.flush(&done);
+        drop(done);
+        while flushed.recv_timeout(left()).is_ok() {}
         let (back, came) = mpsc::channel();
         let nodes = self.presence.nodes();
         for (other, _) in &nodes {
@@ -404,7 +411,8 @@ impl Node {
 
     /// Nobody has anything to do first, or waits for room on a link.
     fn is_idle(&self) -> bool {
-        self.jobs_left.load(Ordering::Acquire) == 0 && self.sending.load(Ordering::Relaxed) == 0
+        let is_quiet = self.sending.load(Ordering::Relaxed) == 0 && self.answerers.is_idle();
+        self.jobs_left.load(Ordering::Acquire) == 0 && is_quiet
     }
 
     /// A token has come or gone.
@@ -577,6 +585,7 @@ impl Drop for Node {
             // Its threads are the parent's.
             std::mem::forget(engine);
             self.givers.forget();
+            self.answerers.forget();
         }
     }
 }

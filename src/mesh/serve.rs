@@ -9,7 +9,8 @@
 //! A call that changes something is remembered with what became of it, until its node says that it has heard the answer (all numbers below `oldest` are over), or a
 //! minute has gone by: one that comes again is not made again. A large body is fetched first (`transfer.rs`).
 //!
-//! `potluck-mesh-calls` alone has all this state, so none of it is locked. It never waits, but for room on a link when it answers.
+//! `potluck-mesh-calls` alone has all this state, so none of it is locked. It never waits, but for room on a link when it gives a small answer: what is larger, and all
+//! that comes behind that, is answered by threads of their own (`giving.rs`).
 //!
 //! # In passing
 //!
@@ -28,6 +29,7 @@ use bytes::Bytes;
 
 use super::calls::POLL;
 use super::engine::{Incoming, MESSAGE_BODY_MAX};
+use super::giving::Answering;
 use super::guests;
 use super::keys::NodeId;
 use super::node::Node;
@@ -234,8 +236,8 @@ impl Server {
                     false => query.answer(&wire::encode(&Answer::Unknown), Bytes::new()),
                 }
             }
-            Some(Query::GiveUp { id }) => self.give_up(&(from, id), &query),
-            Some(Query::Holders { name }) => self.holders(&query, name),
+            Some(Query::GiveUp { id }) => self.give_up(&(from, id), query),
+            Some(Query::Holders { name }) => self.holders(query, &from, name),
             // The others go to the other thread.
             _ => query.refuse("this node cannot read that"),
         }
@@ -245,7 +247,8 @@ impl Server {
     fn attach(&mut self, id: CallId, query: Incoming) {
         let Some(served) = self.calls.get_mut(&id) else { return };
         if let Progress::Done(outcome) = &served.progress {
-            return query.answer(&outcome.header, outcome.body.clone());
+            let outcome = outcome.clone();
+            return self.answer(&id.0, query, outcome);
         }
         let due = Instant::now() + POLL;
         if let Some((_, before)) = served.asking.replace((query, due)) {
@@ -426,7 +429,7 @@ impl Server {
         if let Some((query, _)) = asking {
             let counters = self.node.presence.counters(&id.0.name);
             Counters::count(&counters.bytes_out, outcome.body.len() as u64);
-            query.answer(&outcome.header, outcome.body);
+            self.answer(&id.0, query, outcome);
         }
         drop_user_data(before);
         if is_answered && !changes {
@@ -485,7 +488,7 @@ impl Server {
         over.iter().for_each(|id| self.forget(id));
     }
 
-    fn give_up(&mut self, id: &CallId, query: &Incoming) {
+    fn give_up(&mut self, id: &CallId, query: Incoming) {
         if self.calls.contains_key(id) {
             self.cancel(id);
         } else if self.has_place(&id.0) {
@@ -502,7 +505,7 @@ impl Server {
             return query.answer(&failed(&Error::Canceled), Bytes::new());
         }
         match self.calls.get(id).map(|served| &served.progress) {
-            Some(Progress::Done(outcome)) => query.answer(&outcome.header, outcome.body.clone()),
+            Some(Progress::Done(outcome)) => self.answer(&id.0, query, outcome.clone()),
             _ => query.answer(&wire::encode(&Answer::Pending), Bytes::new()),
         }
     }
@@ -523,7 +526,7 @@ impl Server {
         self.end_call(id, result);
     }
 
-    fn holders(&self, query: &Incoming, name: &str) {
+    fn holders(&self, query: Incoming, from: &NodeId, name: &str) {
         let Ok(system) = self.system() else { return };
         let held = call::held(&system, name);
         let shown: Vec<_> = held.iter().map(|(_, resource)| self.node.origins.shown(&resource.edition())).collect();
@@ -533,8 +536,13 @@ impl Server {
             size: resource.len() as u64,
         });
         let list: Vec<Held<'_>> = holders.collect();
-        query.answer(&wire::encode(&Answer::Holders), wire::encode(&list).into());
+        let body = wire::encode(&list).into();
+        self.answer(from, query, Outcome { header: wire::encode(&Answer::Holders), body });
         drop_user_data(held);
+    }
+
+    fn answer(&self, to: &NodeId, query: Incoming, Outcome { header, body }: Outcome) {
+        self.node.answerers.answer(&self.node, to, Answering { query, header, body });
     }
 
     fn tell_late(&mut self) {

@@ -301,6 +301,33 @@ fn a_node_that_is_slow_to_take_a_large_one_holds_up_no_other() {
 }
 
 #[test]
+fn a_node_that_is_slow_to_take_its_answers_holds_up_no_other() {
+    const WHAT: &str = "the answers of one slow node beside those of another";
+    let Some(hosts) = Hosts::new(WHAT) else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done("share ada middle 250000 2");
+    desk.done("share ada small 100 3");
+    let tablet = hosts.node_with_kim((0, "tablet", 7448), &desk, EVERYWHERE);
+    if !hosts.is_made_slow("3mbit", "200ms", WHAT) {
+        return;
+    }
+    // Each takes two thirds of a second on its way.
+    let slow: Vec<_> = (0..12).map(|_| laptop.order("request bob ada@desk middle 60000")).collect();
+    until("the first has come", || slow.iter().any(|order| !order.is_waiting()).then_some(()));
+    let mut count = 0;
+    while slow.iter().any(|order| order.is_waiting()) {
+        let begun = Instant::now();
+        tablet.done("request kim ada@desk small 10000");
+        assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
+        count += 1;
+    }
+    assert!(count > 10, "only {count} meanwhile");
+    for order in slow {
+        order.answer().unwrap();
+    }
+}
+
+#[test]
 fn over_a_lossy_link_everything_arrives_once() {
     let Some(hosts) = Hosts::new("a lossy link") else { return };
     let [desk, laptop] = hosts.nodes();
