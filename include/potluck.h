@@ -1265,7 +1265,7 @@ potluck_status_t potluck_peer_fd(struct potluck_peer_t peer,
  * order. Answer it with `potluck_message_reply` if somebody asks; release `*out_message` with `potluck_message_release`.
  *
  * OK, TIMED_OUT, CLOSED, INVALID_ARGUMENT (the peer has an on_message, or out_message is NULL), INVALID_HANDLE,
- * LIMIT_REACHED (ids).
+ * LIMIT_REACHED (ids: with sixteen million of them in use the message is lost).
  */
 potluck_status_t potluck_peer_receive(struct potluck_peer_t peer,
                                       int64_t timeout_ms,

@@ -38,7 +38,7 @@ use crate::random;
 use crate::resource::Resource;
 use crate::shelf::Shelf;
 use crate::start;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::turn::{Cause, Entered, Wait};
 use crate::unwind::drop_user_data;
 use crate::waits::{Interrupt, Why};
@@ -379,9 +379,23 @@ pub(crate) fn held(system: &SystemCore, name: &str) -> Vec<(Arc<PeerCore>, Resou
 
 /// What the peer itself holds.
 pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
-    let key = Key::new(name);
-    let held = peer.shelf.lock().get(key).cloned();
-    held.ok_or_else(|| name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
+    let shelf = peer.shelf.lock();
+    match shelf.get(Key::new(name)) {
+        Some(held) => Ok(held.clone()),
+        None => Err(not_held(peer, name, shelf)),
+    }
+}
+
+/// Why a peer does not hold something itself; what it held is gone with its end.
+#[cold]
+fn not_held(peer: &PeerCore, name: &str, shelf: MutexGuard<'_, Shelf>) -> Error {
+    let is_closed = shelf.is_closed();
+    drop(shelf);
+    match name::check_resource(name) {
+        Err(error) => error,
+        Ok(()) if is_closed && !runs(peer) => peer.closed(),
+        Ok(()) => peer.no_such_resource(name),
+    }
 }
 
 impl Begun {
@@ -691,6 +705,17 @@ pub(crate) struct Seen {
     pub(crate) mine: Option<Resource>,
 }
 
+impl Seen {
+    pub(crate) fn release(self) {
+        if let Some(theirs) = self.theirs {
+            theirs.release();
+        }
+        if let Some(mine) = self.mine {
+            mine.release();
+        }
+    }
+}
+
 enum Committed {
     Yes(Result<Option<Resource>>),
     /// Somebody else has ended it: nothing has changed.
@@ -979,9 +1004,27 @@ pub(crate) fn unshare(peer: &Arc<PeerCore>, name: &str) -> Result<()> {
             drop_user_data(taken);
             Ok(())
         }
-        None => {
-            drop(shelf);
-            Err(name::check_resource(name).err().unwrap_or_else(|| peer.no_such_resource(name)))
-        }
+        None => Err(not_held(peer, name, shelf)),
+    }
+}
+
+#[cfg(all(test, not(any(shuttle, loom))))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::system::PeerSystem;
+
+    /// As when a call has passed the check at its entry, and the peer ends before it goes on.
+    #[test]
+    fn what_a_peer_held_at_its_end_is_not_said_to_be_missing() {
+        let kitchen = PeerSystem::open("kitchen").unwrap();
+        let ada = kitchen.spawn("ada").unwrap();
+        ada.share("soup", "tomato").unwrap();
+        let core = kitchen.core().find("ada").unwrap();
+        assert_eq!(get(&core, "bread").unwrap_err(), core.no_such_resource("bread"));
+        ada.close(Duration::from_secs(10)).unwrap();
+        assert_eq!(get(&core, "soup").unwrap_err(), Error::Closed { name: "ada".to_owned() });
+        assert!(matches!(get(&core, "/"), Err(Error::InvalidName { .. })));
     }
 }

@@ -14,6 +14,7 @@
 //! No user code runs under any of them, and nobody is woken under a shelf's lock.
 
 use std::cell::RefCell;
+use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -251,7 +252,12 @@ impl PeerCore {
 
     /// There is something for its own thread to do.
     pub(crate) fn has_work(&self) -> bool {
-        self.desk.has_work() || self.turn.is_handed() || !(self.mailbox.is_inbox() || self.mailbox.is_empty())
+        self.has_own_work() || self.turn.is_handed()
+    }
+
+    /// The same but for what others have left in the line of its turn.
+    pub(crate) fn has_own_work(&self) -> bool {
+        self.desk.has_work() || !(self.mailbox.is_inbox() || self.mailbox.is_empty())
     }
 
     #[cold]
@@ -364,8 +370,8 @@ impl Addressee for PeerCore {
     }
 }
 
-/// Asks whose senders wait though no handler runs for them; the end of the peer ends them. Those that have been answered are
-/// dropped as the list grows.
+/// Asks whose senders wait though no handler runs for them; the end of the peer ends them. Who waits holds the ask, with its answer: the list
+/// does not, and those that nobody waits for any more leave it as it grows.
 pub(crate) struct Kept(Mutex<KeptAsks>);
 
 struct KeptAsks {
@@ -375,7 +381,7 @@ struct KeptAsks {
 }
 
 struct KeptList {
-    asks: Vec<Arc<Ask>>,
+    asks: Vec<Weak<Ask>>,
     clean_at: usize,
 }
 
@@ -392,23 +398,24 @@ impl Kept {
         Kept(Mutex::new(KeptAsks { closed: false, list: None }))
     }
 
-    /// Notes an ask; gives it back if the peer is at its end.
-    pub(crate) fn add(&self, ask: Arc<Ask>) -> Option<Arc<Ask>> {
+    /// Notes an ask; false if the peer is at its end.
+    pub(crate) fn add(&self, ask: &Arc<Ask>) -> bool {
         let mut kept = self.0.lock();
         if kept.closed {
-            return Some(ask);
+            return false;
         }
         let list = kept.list.get_or_insert_default();
         if list.asks.len() >= list.clean_at {
-            list.asks.retain(|ask| ask.wait.is_open());
+            // No reference is made here, which might be the last one: an answer has a destructor.
+            list.asks.retain(|ask| ask.strong_count() > 0);
             list.clean_at = (2 * list.asks.len()).max(KEPT_LEN_TO_CLEAN);
         }
-        list.asks.push(ask);
-        None
+        list.asks.push(Arc::downgrade(ask));
+        true
     }
 
-    /// Gives back all, and whatever comes later.
-    pub(crate) fn close(&self) -> Vec<Arc<Ask>> {
+    /// Gives back all, and refuses whatever comes later.
+    pub(crate) fn close(&self) -> Vec<Weak<Ask>> {
         let mut kept = self.0.lock();
         kept.closed = true;
         kept.list.take().map(|list| list.asks).unwrap_or_default()

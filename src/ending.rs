@@ -3,7 +3,7 @@
 //! It runs → it has ended, said by the thread as its last act → it is joined, by whoever comes first after that. A peer whose thread is
 //! made on demand counts as running from the beginning; if none was ever made, it is as good as joined at its end.
 
-use crate::sync::{Arc, JoinHandle, Mutex, current_id};
+use crate::sync::{Arc, JoinHandle, Mutex, ThreadId, current_id};
 use crate::turn::{Cause, Wait};
 
 #[derive(Default)]
@@ -19,6 +19,8 @@ struct State {
 #[derive(Default)]
 struct More {
     thread: Option<JoinHandle<()>>,
+    /// The same one, also while somebody joins it.
+    itself: Option<ThreadId>,
     /// Who waits for the end, and then for the join.
     waits: Vec<Arc<Wait<()>>>,
 }
@@ -59,6 +61,7 @@ impl Ending {
     /// Notes the thread that has been made.
     pub(crate) fn begin(&self, thread: JoinHandle<()>) {
         let mut state = self.0.lock();
+        state.more().itself = Some(thread.thread().id());
         state.more().thread = Some(thread);
         if state.stage == Stage::None {
             state.stage = Stage::Running;
@@ -68,11 +71,12 @@ impl Ending {
     /// Looks what there is to do, and registers `wait` if it is to wait.
     pub(crate) fn look(&self, wait: Option<&Arc<Wait<()>>>) -> Look {
         let mut state = self.0.lock();
-        let is_itself = |thread: &JoinHandle<()>| Some(thread.thread().id()) == current_id();
-        match (state.stage, state.more.as_ref().and_then(|more| more.thread.as_ref())) {
+        let more = state.more.as_ref();
+        let itself = more.and_then(|more| more.itself);
+        match (state.stage, more.is_some_and(|more| more.thread.is_some())) {
             (Stage::None | Stage::Joined, _) => return Look::Over,
-            (_, Some(thread)) if is_itself(thread) => return Look::Itself,
-            (Stage::Ended, Some(_)) => {}
+            _ if itself.is_some() && itself == current_id() => return Look::Itself,
+            (Stage::Ended, true) => {}
             (Stage::Running | Stage::Ended, _) => {
                 state.more().waits.extend(wait.cloned());
                 return Look::Wait;

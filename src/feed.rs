@@ -142,6 +142,10 @@ impl Feed {
             readiness: Readiness::default(),
         };
         let ring = Arc::new(Ring { state: Mutex::new(state), capacity, system });
+        // One that has been closed would stay until something happens.
+        if let Some(gone) = guard.readers.rings.iter().position(|ring| ring.state.lock().closed) {
+            guard.readers.rings.swap_remove(gone);
+        }
         guard.readers.rings.push(Arc::clone(&ring));
         self.readers_len.store(guard.readers.rings.len(), Ordering::SeqCst);
         Ok(ring)
@@ -263,5 +267,19 @@ impl Ring {
 
     fn gone(&self) -> Error {
         Error::Closed { name: self.system.to_string() }
+    }
+}
+
+#[cfg(all(test, not(any(shuttle, loom))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_that_were_closed_are_gone_with_the_next_one_though_nothing_happens() {
+        let feed = Feed::new(0);
+        for _ in 0..10 {
+            feed.subscribe("kitchen".into(), 1, Vec::new).unwrap().close();
+        }
+        assert_eq!(feed.readers.lock().rings.len(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
+use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::start;
 use crate::sync::{Arc, Ordering};
 use crate::told::Sent;
 use crate::turn::{Cause, Phase, Wait};
+use crate::unwind::drop_user_data;
 use crate::waits::{Interrupt, Why, give_up};
 
 /// A message on its way, whose sender waits: for room, and an asker then for the answer.
@@ -218,7 +220,7 @@ pub(crate) fn receive(peer: &Arc<PeerCore>, timeout: Duration) -> Result<Message
             (peer.system.above.end)(peer);
         }
         if let Some(message) = opened {
-            if let Some(ask) = ask {
+            if let Some(ask) = &ask {
                 keep(peer, ask);
             }
             return Ok(message);
@@ -242,16 +244,17 @@ fn check_inbox(peer: &PeerCore) -> Result<()> {
 }
 
 /// Notes an ask that is to be answered later: at the end of the peer its sender is told, if nobody has answered.
-pub(crate) fn keep(by: &PeerCore, ask: Arc<Ask>) {
-    if let Some(late) = by.kept.add(ask) {
-        late.wait.end(Cause::PeerClosed, Err(by.peer_closed()));
+pub(crate) fn keep(by: &PeerCore, ask: &Arc<Ask>) {
+    if !by.kept.add(ask) {
+        ask.wait.end(Cause::PeerClosed, Err(by.peer_closed()));
     }
 }
 
 /// Tells the senders of asks that have been kept and not answered that the peer is at its end.
 pub(crate) fn end_kept(by: &PeerCore) {
-    for ask in by.kept.close() {
+    for ask in by.kept.close().iter().filter_map(Weak::upgrade) {
         ask.wait.end(Cause::PeerClosed, Err(by.peer_closed()));
+        drop_user_data(ask);
     }
 }
 

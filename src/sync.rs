@@ -26,7 +26,7 @@ pub(crate) use std::hint::spin_loop;
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(any(shuttle, loom)))]
-pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle, Thread, park, park_timeout, yield_now};
+pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle, Thread, ThreadId, park, park_timeout, yield_now};
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) use std::thread_local;
 #[cfg(not(any(shuttle, loom)))]

@@ -570,18 +570,16 @@ impl<T> Wait<T> {
         }
         // From here on whoever finishes it unparks.
         while self.change(|word| (word & DONE == 0).then_some(word | PARKS)).is_some() {
-            if awake() {
-                continue;
-            }
+            let went_on = awake();
             match deadline.left() {
-                None => self.park(None),
-                Some(left) if !left.is_zero() => self.park(Some(left)),
-                Some(_) => {
+                Some(left) if left.is_zero() => {
                     deadline = Deadline::Never;
                     if let Some(give_up) = give_up.take() {
                         give_up();
                     }
                 }
+                _ if went_on => {}
+                left => self.park(left),
             }
         }
         self.result.lock().take().unwrap_or_else(|| Err(Error::Internal("a result was taken twice".to_owned())))

@@ -86,7 +86,8 @@ impl Worker {
             None => worker.tell_notes(notes, after),
         });
         // A turn that was handed on waits for no destructor of what this round has replaced.
-        while core.turn.go_on(&mut |operation| perform(operation, core, &mut after)) {
+        // Under a load that never ends what is the peer's own comes next, not last.
+        while core.turn.go_on(&mut |operation| perform(operation, core, &mut after)) && !core.has_own_work() {
             after.settle();
         }
     }
@@ -170,7 +171,6 @@ impl Worker {
         if self.core.life.stage() != Stage::Open {
             return bury(&self.core, letter, after);
         }
-        let ask = letter.ask();
         let opened = open(&self.core, letter, after);
         let (Some(message), Some(on_message)) = (opened, &mut self.handlers.on_message) else {
             return;
@@ -192,15 +192,15 @@ impl Worker {
         }
         // Who is to be told of a failure does not wait for a destructor.
         after.settle();
-        // An ask that is neither answered nor kept is answered by this.
-        drop_user_data(message);
-        if let Some(ask) = ask {
+        if let Some(ask) = message.ask() {
             // One that was kept waits on, but not for a handler of this peer.
             ask.wait.unlink();
             if ask.wait.is_open() {
                 keep(&self.core, ask);
             }
         }
+        // An ask that is neither answered nor kept is answered by this.
+        drop_user_data(message);
     }
 
     /// Asks the handlers that an operation needs, then commits it; again if a shelf changed meanwhile.
@@ -209,18 +209,24 @@ impl Worker {
             if self.core.life.stage() != Stage::Open {
                 return conclude(operation, &self.core, Err(self.core.peer_closed()), after);
             }
-            let seen = match self.vote(operation, after) {
-                Ok(seen) => seen,
-                Err(error) => return conclude(operation, &self.core, Err(error), after),
+            let mut seen = Seen::default();
+            let vote = self.vote(operation, &mut seen, after);
+            let is_over = match vote {
+                Ok(()) => commit_seen(operation, &self.core, &seen, after),
+                Err(error) => {
+                    conclude(operation, &self.core, Err(error), after);
+                    true
+                }
             };
-            if commit_seen(operation, &self.core, &seen, after) {
+            // Others may have put something else in the place of what was shown.
+            seen.release();
+            if is_over {
                 return;
             }
         }
     }
 
-    fn vote(&mut self, operation: &Operation, after: &mut After) -> Result<Seen, Error> {
-        let mut seen = Seen::default();
+    fn vote(&mut self, operation: &Operation, seen: &mut Seen, after: &mut After) -> Result<(), Error> {
         let (from, name) = (&operation.caller.name, &operation.name);
         let doing = &self.core.doing;
         let about = || About::Names(Arc::clone(from), Arc::clone(name));
@@ -243,15 +249,16 @@ impl Worker {
                 let held = operation.caller.shelf.lock().get(Key::new(name)).cloned();
                 held.ok_or_else(|| operation.caller.no_such_resource(name))?
             }
-            Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => return Ok(seen),
+            Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => return Ok(()),
         };
-        if let Some(on_offer) = &mut self.handlers.on_offer {
-            doing.handles("on_offer", about());
-            let vote = guard(doing, || on_offer(&self.peer, from, &offered));
-            vote.map_err(|error| self.refused(from, error, after))?;
-            seen.mine = Some(offered);
-        }
-        Ok(seen)
+        let Some(on_offer) = &mut self.handlers.on_offer else {
+            offered.release();
+            return Ok(());
+        };
+        doing.handles("on_offer", about());
+        let vote = guard(doing, || on_offer(&self.peer, from, &offered));
+        seen.mine = Some(offered);
+        vote.map_err(|error| self.refused(from, error, after))
     }
 
     fn refused(&self, from: &str, error: HandlerError, after: &mut After) -> Error {

@@ -510,7 +510,7 @@ pub unsafe extern "C" fn potluck_peer_fd(peer: potluck_peer_t, out_fd: *mut c_in
 /// order. Answer it with `potluck_message_reply` if somebody asks; release `*out_message` with `potluck_message_release`.
 ///
 /// OK, TIMED_OUT, CLOSED, INVALID_ARGUMENT (the peer has an on_message, or out_message is NULL), INVALID_HANDLE,
-/// LIMIT_REACHED (ids).
+/// LIMIT_REACHED (ids: with sixteen million of them in use the message is lost).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn potluck_peer_receive(
     peer: potluck_peer_t,

@@ -442,3 +442,23 @@ fn a_destructor_at_a_deadline_may_wait_for_another_call() {
     assert_eq!(next(&sees), Poll::Ready(Err(Error::TimedOut)));
     drop(first);
 }
+
+#[test]
+fn an_answer_is_freed_as_soon_as_nobody_has_it_any_more() {
+    let (_kitchen, ada, bob) = ada_and_bob();
+    let (freed, frees) = unbounded();
+    for kept in [false, true] {
+        let asked = bob.start(ask("ada", "taste"), LONG).unwrap();
+        let message = ada.receive(LONG).unwrap();
+        let freed = freed.clone();
+        message.reply(body_that(move || freed.send(()).unwrap())).unwrap();
+        let answer = asked.wait(LONG);
+        assert!(matches!(&answer, Poll::Ready(Ok(Some(_)))) && frees.is_empty());
+        // Whoever received the message may keep it longer than its sender waits.
+        let still = kept.then(|| message.keep());
+        drop((message, answer, asked));
+        assert_eq!(frees.is_empty(), kept);
+        drop(still);
+        next(&frees);
+    }
+}

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crossbeam_channel::{Sender, unbounded};
-use potluck::{Call, Ended, Error, Event, PeerOptions};
+use potluck::{Call, Ended, Error, Event, Peer, PeerOptions};
 
 use crate::support::{
     Dropped, Gate, LONG, NOW, SHORT, ada_and_bob, body_that, closed, drain, host, kitchen, next, no_such_peer,
@@ -318,4 +319,32 @@ fn a_destructor_may_close_the_very_peer_whose_close_frees_it() {
     // It ran on the closing thread, or on the peer's own, which cannot wait for itself.
     assert!(matches!(next(&sees), Ok(Ended::Yes | Ended::Deferred)));
     drop((pending, ada));
+}
+
+#[test]
+fn a_close_from_the_destructors_of_the_peers_own_thread_waits_for_nothing() {
+    /// Closes its peer at the very end of the thread.
+    struct AtTheEnd(Peer, Sender<potluck::Result<Ended>>);
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            self.1.send(self.0.close(LONG)).unwrap();
+        }
+    }
+    std::thread_local!(static LAST: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) });
+    for _ in 0..30 {
+        let kitchen = kitchen();
+        let (closed, closes) = unbounded();
+        let options = PeerOptions::new().on_message(move |peer, _| {
+            LAST.set(Some(AtTheEnd(peer.clone(), closed.clone())));
+            Ok(())
+        });
+        let ada = kitchen.spawn_with("ada", options).unwrap();
+        kitchen.spawn("bob").unwrap().tell("ada", "hello", "", LONG).unwrap();
+        // It waits for the thread, whose destructors run meanwhile.
+        let begun = Instant::now();
+        assert_eq!(shut_down(&kitchen, LONG), Ok(Ended::Yes));
+        assert!(matches!(next(&closes), Ok(Ended::Deferred | Ended::Yes)));
+        assert!(begun.elapsed() < LONG / 2, "{:?}", begun.elapsed());
+        drop(ada);
+    }
 }

@@ -1,12 +1,13 @@
 //! What is common to handlers: their thread, their data, and a peer that closes when one fails.
 
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::thread;
 
-use potluck::{Ended, Error, Event, HandlerError, Peer, PeerOptions, SystemOptions};
+use potluck::{Bytes, Call, Ended, Error, Event, HandlerError, Peer, PeerOptions, SystemOptions};
 
 use crate::support::{
-    Dropped, Kitchen, LONG, NOW, closed, drain, handler_failed, kitchen, kitchen_with, next, shut_down,
+    Dropped, Gate, Kitchen, LONG, NOW, body_that, closed, drain, handler_failed, kitchen, kitchen_with, next, shut_down,
 };
 
 /// Options whose five handlers own one datum each.
@@ -246,4 +247,26 @@ fn a_vote_that_fails_is_an_event_and_one_that_refuses_is_none() {
     }
     let failed = |text: &str| Event::HandlerFailed { peer: "ada".into(), from: "eve".into(), text: text.into() };
     assert_eq!(drain(&events), [failed("the pot is hot"), failed("no spoon")]);
+}
+
+#[test]
+fn an_answer_whose_destructor_panics_on_the_peers_thread_keeps_the_peer_alive() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let options = PeerOptions::new().on_message(move |_, message| {
+        message.reply(body_that(|| panic!("it is dropped")))?;
+        held.pass();
+        Ok(())
+    });
+    let ada = kitchen.spawn_with("ada", options).unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    let asked = bob.start(Call::Ask { to: "ada", kind: "taste", body: Bytes::new() }, LONG).unwrap();
+    gate.await_arrival();
+    let answer = asked.wait(LONG);
+    assert!(matches!(&answer, Poll::Ready(Ok(Some(_)))));
+    // The handler's thread has the last reference now.
+    drop((answer, asked));
+    gate.open();
+    assert_eq!(ada.close(LONG), Ok(Ended::Yes));
 }
