@@ -85,8 +85,8 @@ impl Worker {
             Some(Work::Letters) => worker.handle_all(notes, after),
             None => worker.tell_notes(notes, after),
         });
-        // A turn that was handed on waits for no destructor of what this round has replaced.
-        // Under a load that never ends what is the peer's own comes next, not last.
+        // A turn that was handed on waits for no destructor of what this round has replaced; but where others hand it on without end, what is the
+        // peer's own comes after those.
         while core.turn.go_on(&mut |operation| perform(operation, core, &mut after)) && !core.has_own_work() {
             after.settle();
         }

@@ -47,6 +47,8 @@ use crate::waits::{Interrupt, Why, give_up};
 pub(super) const POLL: Duration = Duration::from_secs(5);
 /// How much longer the engine waits for it.
 const GRACE: Duration = Duration::from_secs(1);
+/// So long after the query an answer can still be of use; later it is asked for again, before it could be there.
+pub(super) const ANSWERED_WITHIN: Duration = POLL.saturating_add(Duration::from_millis(GRACE.as_millis() as u64 / 2));
 /// Between attempts: at first, and at most.
 const AGAIN_FIRST: Duration = Duration::from_millis(5);
 const AGAIN_MAX: Duration = Duration::from_millis(250);
@@ -218,6 +220,7 @@ impl Outgoing {
             let most = self.deadline.left_at_most(POLL);
             ask_holders(&self.node, &other, counters, &self.what, most, move |held| {
                 call.hear(held.into_iter().map(|held| held.address).collect());
+                Outgoing::let_go(call);
             });
         }
     }
@@ -249,7 +252,15 @@ impl Outgoing {
         });
         call.enlist();
         begin(&call);
-        wait_out(caller, call, form, &mut After::new())
+        let waited = Arc::clone(&call);
+        let result = wait_out(caller, call, form, &mut After::new());
+        if form.is_blocking() {
+            // Here: others may hold the call for a while yet, on threads where no destructor may run.
+            let left = waited.state.lock().left.take();
+            drop(left);
+        }
+        drop_user_data(waited);
+        result
     }
 
     /// Nobody has ended it.
@@ -289,13 +300,13 @@ impl Outgoing {
     /// Sends it, or sends it again.
     fn send(self: &Arc<Outgoing>) {
         let Some((to, number)) = self.target() else { return };
-        let oldest = self.node.calls.lock().oldest();
+        let oldest = self.node.calls.lock().oldest(&to.node);
         let Some((kept, large)) = self.sends(&to) else {
             // It has been given up, perhaps before it was in the list under this number.
             self.node.drop_later(self.leave_list());
             return self.abandon();
         };
-        let bytes = if large.is_some() { Bytes::new() } else { kept };
+        let bytes = if large.is_some() { Bytes::new() } else { kept.clone() };
         let body = match large {
             Some((ticket, size)) => Body::Kept { ticket, size },
             None => Body::Here,
@@ -319,6 +330,8 @@ impl Outgoing {
             Verb::Tell => send(What::Tell { kind: name }),
             Verb::Ask => send(What::Ask { kind: name }),
         }
+        // Whoever has ended it meanwhile may have dropped the others.
+        self.node.drop_sent(kept);
     }
 
     fn target(&self) -> Option<(Address, u64)> {
@@ -367,13 +380,14 @@ impl Outgoing {
         if !self.is_wanted() {
             return self.abandon();
         }
-        if self.state.lock().number != number {
-            return;
+        {
+            let mut state = self.state.lock();
+            if state.number != number {
+                return;
+            }
+            state.is_answered |= reply.is_some();
         }
         let answer = reply.as_ref().map(|reply| (wire::decode(&reply.header), &reply.body));
-        if answer.is_some() {
-            self.state.lock().is_answered = true;
-        }
         match answer {
             None | Some((Some(Answer::Busy), _)) => self.again(),
             Some((Some(Answer::Pending), _)) => {
@@ -395,8 +409,10 @@ impl Outgoing {
                     Error::Canceled if self.verb.reads() => self.again(),
                     Error::Canceled => self.finish(Err(Error::OutcomeUnknown { peer: to.full.to_string() })),
                     error => {
-                        // Nothing more is to be known of it there.
-                        self.state.lock().is_sent = false;
+                        if !matches!(self.verb, Verb::Ask) {
+                            // It has not been done, and nothing more is to be known of it there. An ask may have been.
+                            self.state.lock().is_sent = false;
+                        }
                         self.fail(&to, error);
                     }
                 }
@@ -436,6 +452,7 @@ impl Outgoing {
             if call.state.lock().number == number {
                 call.send();
             }
+            Outgoing::let_go(call);
         });
     }
 
@@ -495,8 +512,9 @@ impl Outgoing {
     fn arrive(self: &Arc<Outgoing>, given: &Given<'_>, body: &zenoh::bytes::ZBytes) {
         let Some((to, _)) = self.target() else { return };
         let (limit, size) = (self.caller.system.limits.resource_bytes_max, given.body.size(body.len()));
-        let is_answer = matches!(self.verb, Verb::Ask);
-        if !is_sound(given) || !is_answer && given.edition.check().is_err() {
+        // An answer to an ask lies on no shelf.
+        let is_checked = matches!(self.verb, Verb::Ask) || given.edition.check().is_ok();
+        if !(is_checked && has_sound_body(given)) {
             return self.answered_wrongly("gave what can be no resource");
         }
         if size > limit {
@@ -545,13 +563,16 @@ impl Outgoing {
             is_wanted: Box::new(move || wanting.is_wanted()),
             is_asked_again: matches!(self.verb, Verb::Exchange(_)),
             progress: Box::new(move |done| progressing.progress(&from, about.version(), done, size)),
-            then: Box::new(move |came| match came {
-                Ok(body) => {
-                    let name = Arc::clone(&arriving.what);
-                    let resource = Resource::new(name, Arc::clone(edition.origin()), edition.version(), body);
-                    arriving.put(&to, resource);
+            then: Box::new(move |came| {
+                match came {
+                    Ok(body) => {
+                        let name = Arc::clone(&arriving.what);
+                        let resource = Resource::new(name, Arc::clone(edition.origin()), edition.version(), body);
+                        arriving.put(&to, resource);
+                    }
+                    Err(error) => arriving.fail(&to, error),
                 }
-                Err(error) => arriving.fail(&to, error),
+                Outgoing::let_go(arriving);
             }),
         };
         self.node.tell_transfers(Transfers::Start(Box::new(order)));
@@ -586,6 +607,7 @@ impl Outgoing {
                         call.request_too(held.address, &edition, &looked);
                     }
                 }
+                Outgoing::let_go(call);
             });
         }
     }
@@ -595,7 +617,7 @@ impl Outgoing {
         let (number, oldest) = {
             let mut calls = self.node.calls.lock();
             let number = calls.number();
-            (number, calls.oldest())
+            (number, calls.oldest(&from.node))
         };
         let left_ms = Some(self.deadline.left_at_most(POLL).as_millis() as u64);
         let what = What::Request { name: &self.what };
@@ -638,6 +660,11 @@ impl Outgoing {
             }
             // It was given up.
             Ok(false) => {
+                if let Verb::Exchange(mine) = &self.verb {
+                    // What comes back would be nobody's.
+                    let _ = take_in(&self.caller, &to.full, &resource, Some(mine), || true, &mut after);
+                    after.settle();
+                }
                 self.abandon();
                 self.node.drop_later(resource);
             }
@@ -786,7 +813,7 @@ impl Underway for Outgoing {
 }
 
 /// Whether the body is where it would be: only a large one is kept.
-fn is_sound(given: &Given<'_>) -> bool {
+fn has_sound_body(given: &Given<'_>) -> bool {
     match given.body {
         Body::Here => true,
         Body::Kept { size, .. } => size > GIVEN_BYTES_MAX as u64,
@@ -836,7 +863,7 @@ struct Late {
 impl Late {
     fn begin(call: &Outgoing, to: Address, number: u64, mine: Resource) {
         let (node, caller) = (Arc::clone(&call.node), Arc::clone(&call.caller));
-        node.calls.lock().late.insert(number);
+        node.calls.lock().late.insert(number, to.node.clone());
         Late { node, caller, to, number, mine, tries: 0 }.ask();
     }
 
@@ -845,32 +872,38 @@ impl Late {
         node.query(&to, &Query::GiveUp { id }, Bytes::new(), Rank::Small, POLL, move |reply| self.take(reply));
     }
 
-    fn take(mut self, reply: Option<Reply>) {
+    fn take(self, reply: Option<Reply>) {
         let answer = reply.as_ref().map(|reply| (wire::decode(&reply.header), &reply.body));
         match answer {
-            Some((Some(Answer::Done(Some(given))), body)) if is_sound(&given) => match given.body {
-                Body::Here => {
-                    let body = copied(body);
-                    let name = Arc::clone(self.mine.shared_name());
-                    let resource = self.node.origins.resource(name, &given.edition, body);
-                    self.put(resource);
-                }
-                Body::Kept { ticket, size } => {
-                    let edition = self.node.origins.edition(&given.edition);
-                    self.get_body(edition, ticket, (size, given.digest));
-                }
-            },
-            None | Some((Some(Answer::Busy | Answer::Pending), _)) => {
-                self.tries += 1;
-                // A node that is not there may be cut off only.
-                if self.tries < LATE_MAX && !self.caller.shelf.lock().is_closed() {
-                    let node = Arc::clone(&self.node);
-                    node.later(Duration::from_secs(1), move || self.ask());
-                } else {
-                    self.end();
+            Some((Some(Answer::Done(Some(given))), body))
+                if given.edition.check().is_ok() && has_sound_body(&given) =>
+            {
+                match given.body {
+                    Body::Here => {
+                        let body = copied(body);
+                        let name = Arc::clone(self.mine.shared_name());
+                        let resource = self.node.origins.resource(name, &given.edition, body);
+                        self.put(resource);
+                    }
+                    Body::Kept { ticket, size } => {
+                        let edition = self.node.origins.edition(&given.edition);
+                        self.get_body(edition, ticket, (size, given.digest));
+                    }
                 }
             }
+            None | Some((Some(Answer::Busy | Answer::Pending), _)) => self.again(),
             _ => self.end(),
+        }
+    }
+
+    /// Asks again after a while. A node that is not there may be cut off only.
+    fn again(mut self) {
+        self.tries += 1;
+        if self.tries < LATE_MAX && !self.caller.shelf.lock().is_closed() {
+            let node = Arc::clone(&self.node);
+            node.later(Duration::from_secs(1), move || self.ask());
+        } else {
+            self.end();
         }
     }
 
@@ -895,7 +928,8 @@ impl Late {
             is_asked_again: false,
             progress: Box::new(|_| {}),
             then: Box::new(move |came| match came {
-                Err(_) => self.end(),
+                // The other side goes on keeping it, for a while.
+                Err(_) => self.again(),
                 Ok(body) => {
                     let (name, origin) = (Arc::clone(self.mine.shared_name()), Arc::clone(edition.origin()));
                     self.put(Resource::new(name, origin, edition.version(), body));

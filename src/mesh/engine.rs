@@ -23,7 +23,7 @@ use super::Mesh;
 use super::keys::{Keys, NodeId};
 use crate::error::{Error, Result};
 use crate::snapshot::Quoted;
-use crate::sync::Mutex;
+use crate::sync::{Instant, Mutex};
 use crate::unwind::caught;
 
 pub(super) const LEASE: Duration = Duration::from_secs(2);
@@ -66,32 +66,35 @@ pub(super) fn copied(body: &ZBytes) -> Bytes {
 }
 
 /// A query that has come in. Dropping it ends it.
-pub(super) struct Incoming(zenoh::query::Query);
+pub(super) struct Incoming {
+    query: zenoh::query::Query,
+    pub(super) came_at: Instant,
+}
 
 impl Incoming {
     pub(super) fn key(&self) -> &str {
-        self.0.key_expr().as_str()
+        self.query.key_expr().as_str()
     }
 
     pub(super) fn header(&self) -> Vec<u8> {
-        self.0.attachment().map(|header| header.to_bytes().into_owned()).unwrap_or_default()
+        self.query.attachment().map(|header| header.to_bytes().into_owned()).unwrap_or_default()
     }
 
     pub(super) fn body_len(&self) -> usize {
-        self.0.payload().map_or(0, ZBytes::len)
+        self.query.payload().map_or(0, ZBytes::len)
     }
 
     pub(super) fn body(&self) -> Bytes {
-        self.0.payload().map(copied).unwrap_or_default()
+        self.query.payload().map(copied).unwrap_or_default()
     }
 
     /// One of the parameters that a stranger gave.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.0.parameters().get(name)
+        self.query.parameters().get(name)
     }
 
     pub(super) fn has_no_wildcard(&self) -> bool {
-        !self.0.key_expr().as_str().contains('*')
+        !self.query.key_expr().as_str().contains('*')
     }
 
     /// Answers, in as many messages as it takes. Waits while the link has no room.
@@ -117,7 +120,7 @@ impl Incoming {
     }
 
     fn reply(&self, attachment: Vec<u8>, body: Bytes) {
-        let reply = self.0.reply(self.0.key_expr().clone(), body);
+        let reply = self.query.reply(self.query.key_expr().clone(), body);
         // Whoever asked has gone: he will not miss it.
         let _ = match attachment.is_empty() {
             true => reply.wait(),
@@ -126,7 +129,7 @@ impl Incoming {
     }
 
     pub(super) fn refuse(&self, text: &str) {
-        let _ = self.0.reply_err(text).wait();
+        let _ = self.query.reply_err(text).wait();
     }
 }
 
@@ -177,7 +180,7 @@ impl Engine {
     /// Is given the queries that come for these keys.
     pub(super) fn serve(&self, keys: String, serve: impl Fn(Incoming) + Send + Sync + 'static) -> Result<()> {
         let queryable = self.session.declare_queryable(keys).callback(move |query| {
-            let _ = caught(|| serve(Incoming(query)));
+            let _ = caught(|| serve(Incoming { query, came_at: Instant::now() }));
         });
         queryable.background().wait().map_err(failed)
     }
@@ -355,7 +358,7 @@ fn config(options: &Mesh, keys: &Keys, me: &NodeId) -> Result<Config> {
     let wait = (lease * 3 / 2).as_micros().to_string();
     set("transport/link/tx/queue/congestion_control/block/wait_before_close", wait)?;
     set("transport/link/rx/max_message_size", MESSAGE_BYTES_MAX.to_string())?;
-    // Ours are all shorter.
+    // Ours all say their own.
     set("queries_default_timeout", "60000".to_owned())?;
     if let Some(tls) = &options.tls {
         let file = |path: &Path| match (path.to_str(), std::fs::metadata(path)) {

@@ -20,47 +20,63 @@ const OF_NODE_MAX: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Guests(Mutex<HashMap<NodeId, OfNode>>);
 
-type OfNode = HashMap<Arc<str>, Arc<PeerCore>>;
+type OfNode = HashMap<Arc<str>, Guest>;
+
+struct Guest {
+    peer: Arc<PeerCore>,
+    /// At the last clean-up nobody knew of its peer, and there has been no call of his since: one may be there before it is known who makes it.
+    is_unknown: bool,
+}
+
+impl Guest {
+    fn called(&mut self) -> Arc<PeerCore> {
+        self.is_unknown = false;
+        Arc::clone(&self.peer)
+    }
+}
 
 impl Guests {
     /// Who stands for a peer of another node, if that has made a call before.
     pub(super) fn find(&self, node: &NodeId, peer: &str) -> Option<Arc<PeerCore>> {
-        self.0.lock().get(node)?.get(peer).cloned()
+        self.0.lock().get_mut(node)?.get_mut(peer).map(Guest::called)
     }
 
     pub(super) fn get(&self, system: &Arc<SystemCore>, node: &NodeId, peer: &Arc<str>) -> Result<Arc<PeerCore>> {
         let mut guests = self.0.lock();
         let guests = guests.entry(node.clone()).or_default();
-        if let Some(guest) = guests.get(peer) {
-            return Ok(Arc::clone(guest));
+        if let Some(guest) = guests.get_mut(peer) {
+            return Ok(guest.called());
         }
         if guests.len() >= OF_NODE_MAX {
             return Err(Error::LimitReached(format!("{OF_NODE_MAX} peers of one node make calls here")));
         }
         let guest = make(system, &format!("{peer}@{}", node.name));
-        guests.insert(Arc::clone(peer), Arc::clone(&guest));
+        guests.insert(Arc::clone(peer), Guest { peer: Arc::clone(&guest), is_unknown: false });
         Ok(guest)
     }
 
-    /// Lets go of those whose peers are there no more and have nothing under way.
+    /// Lets go of those whose peers are there no more, since the last time, and have nothing under way.
     pub(super) fn clean(&self, is_there: impl Fn(&NodeId, &str) -> bool) {
         let mut over = Vec::new();
         self.0.lock().retain(|node, guests| {
-            over.extend(guests.extract_if(|peer, guest| Arc::strong_count(guest) == 1 && !is_there(node, peer)));
+            over.extend(guests.extract_if(|peer, guest| {
+                let was_unknown = std::mem::replace(&mut guest.is_unknown, !is_there(node, peer));
+                was_unknown && guest.is_unknown && Arc::strong_count(&guest.peer) == 1
+            }));
             !guests.is_empty()
         });
-        over.iter().for_each(|(_, guest)| end(guest));
+        over.iter().for_each(|(_, guest)| end(&guest.peer));
     }
 
     /// Ends what the peers of this node have made.
     pub(super) fn node_left(&self, node: &NodeId) {
         let guests = self.0.lock().remove(node);
-        guests.into_iter().flat_map(OfNode::into_values).for_each(|guest| end(&guest));
+        guests.into_iter().flat_map(OfNode::into_values).for_each(|guest| end(&guest.peer));
     }
 
     pub(super) fn end_all(&self) {
         let guests = std::mem::take(&mut *self.0.lock());
-        guests.into_values().flat_map(OfNode::into_values).for_each(|guest| end(&guest));
+        guests.into_values().flat_map(OfNode::into_values).for_each(|guest| end(&guest.peer));
     }
 }
 
@@ -87,13 +103,17 @@ mod tests {
         let system = PeerSystem::open("kitchen").unwrap();
         let (guests, laptop) = (Guests::default(), NodeId { name: "laptop".into(), instance: 1 });
         let get = |peer: &str| guests.get(system.core(), &laptop, &peer.into()).unwrap();
-        let has = |peer| guests.find(&laptop, peer).is_some();
+        let has = |peer| guests.0.lock().get(&laptop).is_some_and(|of_it| of_it.contains_key(peer));
         let busy = get("ada");
-        drop((get("bob"), get("kim")));
-        guests.clean(|node, peer| *node == laptop && peer == "kim");
-        assert_eq!(["ada", "bob", "kim"].map(has), [true, false, true]);
+        drop((get("bob"), get("eve"), get("kim")));
+        let clean = || guests.clean(|node, peer| *node == laptop && peer == "kim");
+        clean();
+        assert_eq!(["ada", "bob", "eve", "kim"].map(has), [true; 4], "perhaps it is not known yet");
+        drop(guests.find(&laptop, "eve"));
+        clean();
+        assert_eq!(["ada", "bob", "eve", "kim"].map(has), [true, false, true, true], "she has called since");
         drop(busy);
-        guests.clean(|_, _| false);
+        (0..2).for_each(|_| guests.clean(|_, _| false));
         assert!(guests.0.lock().is_empty());
     }
 }

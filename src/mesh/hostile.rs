@@ -16,7 +16,7 @@ use super::wire::{decode, encode};
 use crate::calling::Call;
 use crate::error::{Error, Result};
 use crate::peer::Peer;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
 use crate::system::{PeerSystem, SystemOptions};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -41,10 +41,11 @@ fn until(what: &str, mut look: impl FnMut() -> bool) {
     }
 }
 
-/// A port that nobody listens on.
+/// An address of this process that no other test listens on, with a port below those that the operating system gives out.
 fn address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    listener.local_addr().expect("it has one").to_string()
+    static NEXT: AtomicU32 = AtomicU32::new(10_000);
+    let (id, port) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    format!("127.{}.{}.{}:{port}", 64 + (id >> 16 & 63), id >> 8 & 255, id & 255)
 }
 
 /// A system with a bob, and Eve, who see each other.
@@ -82,22 +83,29 @@ fn kitchen_and_eve(realm: &str) -> (PeerSystem, Peer, Eve) {
 
 impl Eve {
     fn ask(&self, header: &[u8], body: Bytes) -> Option<Reply> {
+        self.begin(header, body).recv_timeout(LONG).expect("it ends")
+    }
+
+    fn begin(&self, header: &[u8], body: Bytes) -> mpsc::Receiver<Option<Reply>> {
         let (told, answer) = mpsc::channel();
         let key = || self.keys.query(&self.desk, &self.me);
         let then = engine::whole(move |reply| drop(told.send(reply)));
         self.engine.query(&self.desk, key, (header.to_vec(), body), Rank::Small, LONG, then);
-        answer.recv_timeout(LONG).expect("it ends")
+        answer
     }
 
     /// What becomes of a call of hers with bob.
     fn call(&self, id: u64, oldest: u64, what: What<'_>, body: Body) -> Result<()> {
         let query = Query::Call { id, oldest, from: "eve", to: "bob", left_ms: Some(10_000), what, body };
-        let reply = self.ask(&encode(&query), Bytes::new()).expect("an answer");
-        match decode(&reply.header) {
-            Some(Answer::Done(None)) => Ok(()),
-            Some(Answer::Failed(fault)) => Err(fault.into_error("bob", "bob@desk")),
-            other => panic!("{other:?}"),
-        }
+        outcome(self.ask(&encode(&query), Bytes::new()))
+    }
+}
+
+fn outcome(reply: Option<Reply>) -> Result<()> {
+    match decode(&reply.expect("an answer").header) {
+        Some(Answer::Done(None)) => Ok(()),
+        Some(Answer::Failed(fault)) => Err(fault.into_error("bob", "bob@desk")),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -143,6 +151,20 @@ fn an_attempt_that_comes_after_its_call_was_said_to_be_over_is_not_made() {
     assert_eq!(eve.call(8, 8, What::Tell { kind: "late" }, Body::Here), Err(Error::Canceled));
     assert_eq!(bob.receive(LONG).expect("it was told").kind(), "note");
     assert_eq!(bob.receive(Duration::ZERO).map(drop), Err(Error::TimedOut));
+    drop(kitchen);
+}
+
+#[test]
+fn what_is_under_way_of_a_call_that_was_said_to_be_over_is_taken_back() {
+    let (kitchen, bob, eve) = kitchen_and_eve("hostile-over");
+    let (id, what) = (5, What::Ask { kind: "question" });
+    let query = Query::Call { id, oldest: 5, from: "eve", to: "bob", left_ms: None, what, body: Body::Here };
+    let asked = eve.begin(&encode(&query), Bytes::new());
+    let desk = kitchen.core().find("bob").expect("it is open");
+    until("it is there", || desk.mailbox.messages() == 1);
+    assert_eq!(eve.call(6, 6, What::Tell { kind: "note" }, Body::Here), Ok(()));
+    assert_eq!(outcome(asked.recv_timeout(LONG).expect("it ends")), Err(Error::Canceled));
+    assert_eq!(bob.receive(LONG).expect("it was told").kind(), "note", "not the question");
     drop(kitchen);
 }
 

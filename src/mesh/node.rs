@@ -13,7 +13,7 @@
 //!
 //! No lock of the mesh is held around a call of the engine, nor around one of the system, but for the feed's, under which peers come and go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use super::Mesh;
 use super::calls::Outgoing;
 use super::digests::{self, Digests, Sum};
 use super::engine::{self, Engine, Incoming, Part, Rank, Reply};
-use super::giving::{Givers, Piece};
+use super::giving::{Answering, Givers, Piece, Says};
 use super::guests::Guests;
 use super::kept::Kept;
 use super::keys::{Keys, NodeId, Token};
@@ -50,7 +50,7 @@ use crate::name;
 use crate::signals;
 use crate::sync::{Arc, AtomicUsize, Instant, JoinHandle, Mutex, Ordering, ThreadBuilder, current_id};
 use crate::turn::Cause;
-use crate::unwind::drop_user_data;
+use crate::unwind::{caught, drop_user_data};
 
 /// How often what nobody asks for any more is looked for.
 const CLEAN_UP: Duration = Duration::from_secs(1);
@@ -102,8 +102,8 @@ pub(super) struct Node {
 pub(super) struct Calls {
     last: u64,
     pub(super) under_way: BTreeMap<u64, Arc<Outgoing>>,
-    /// Exchanges that have been given up, and whose outcome is still asked for.
-    pub(super) late: BTreeSet<u64>,
+    /// Exchanges that have ended here, and whose outcome is still asked for, and of whom.
+    pub(super) late: BTreeMap<u64, NodeId>,
 }
 
 impl Calls {
@@ -113,10 +113,10 @@ impl Calls {
         self.last
     }
 
-    /// What became of all below this one is known here.
-    pub(super) fn oldest(&self) -> u64 {
+    /// What became of all below this one with that node is known here.
+    pub(super) fn oldest(&self, with: &NodeId) -> u64 {
         let under_way = self.under_way.keys().next().copied();
-        let late = self.late.first().copied();
+        let late = self.late.iter().find(|(_, of)| *of == with).map(|(number, _)| *number);
         [under_way, late].into_iter().flatten().min().unwrap_or(self.last + 1)
     }
 }
@@ -281,7 +281,7 @@ fn keep_on(node: &Arc<Node>, keeps: &Receiver<Keep>, token: LivelinessToken) {
         }
         let now = Instant::now();
         while let Some(due) = later.first_entry().filter(|due| due.key().0 <= now) {
-            due.remove()();
+            let _ = caught(due.remove());
         }
         if next_clean_up <= now {
             next_clean_up = now + CLEAN_UP;
@@ -374,7 +374,7 @@ impl Node {
             None => {
                 Counters::count(&counters().denied, 1);
                 counters().note("it sent a query that cannot be read");
-                query.refuse("this node cannot read that");
+                self.say(&from, query, Says::Refusal("this node cannot read that".to_owned()));
             }
             // At once: what is on its way of it stops.
             Some(Query::Release { ticket }) => {
@@ -391,16 +391,18 @@ impl Node {
         }
     }
 
-    fn queue(&self, job: impl FnOnce() -> Job) {
-        if self.queries.fetch_add(1, Ordering::Relaxed) >= QUERIES_MAX {
-            self.queries.fetch_sub(1, Ordering::Relaxed);
-            let job = job();
-            if let Job::Query { query, .. } = &job {
-                query.answer(&wire::encode(&wire::Answer::Busy), Bytes::new());
-            }
-            return;
+    fn queue(self: &Arc<Node>, job: impl FnOnce() -> Job) {
+        if self.queries.fetch_add(1, Ordering::Relaxed) < QUERIES_MAX {
+            return self.job(job());
         }
-        self.job(job());
+        self.queries.fetch_sub(1, Ordering::Relaxed);
+        if let Job::Query { query, from, .. } = job() {
+            self.say(&from, query, Says::Answer(wire::encode(&wire::Answer::Busy)));
+        }
+    }
+
+    fn say(self: &Arc<Node>, to: &NodeId, query: Incoming, says: Says) {
+        self.answerers.answer(self, to, Answering { query, says, body: Bytes::new() });
     }
 
     /// `potluck-mesh-calls` has done a job.
@@ -411,8 +413,9 @@ impl Node {
 
     /// Nobody has anything to do first, or waits for room on a link.
     fn is_idle(&self) -> bool {
-        let is_quiet = self.sending.load(Ordering::Relaxed) == 0 && self.answerers.is_idle();
-        self.jobs_left.load(Ordering::Acquire) == 0 && is_quiet
+        // In this order: what a job leaves to be given is there before the job is done.
+        let has_no_job = self.jobs_left.load(Ordering::Acquire) == 0;
+        has_no_job && self.answerers.is_idle() && self.sending.load(Ordering::Relaxed) == 0
     }
 
     /// A token has come or gone.
@@ -547,6 +550,11 @@ impl Node {
     /// Drops what may have a destructor of a user's, where it may wait.
     pub(super) fn drop_later(&self, data: impl Send + 'static) {
         self.job(Job::Drop(Box::new(data)));
+    }
+
+    /// Drops a body that the engine has been given, too, which may have let go of it already.
+    pub(super) fn drop_sent(&self, body: Bytes) {
+        if body.is_unique() { self.drop_later(body) } else { drop_user_data(body) }
     }
 
     /// Works off what a call has left to do, but for the destructors.

@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 use super::calls::POLL;
 use super::engine::{Incoming, MESSAGE_BODY_MAX};
-use super::giving::Answering;
+use super::giving::{Answering, Says};
 use super::guests;
 use super::keys::NodeId;
 use super::node::Node;
@@ -105,6 +105,19 @@ struct Served {
     /// Whom it was made with.
     to: Arc<str>,
     forgotten_at: Instant,
+}
+
+impl Served {
+    fn is_over(&self) -> bool {
+        matches!(self.progress, Progress::Done(_) | Progress::Moot)
+    }
+
+    /// What became of it, for who asks again: he may do so once more, since the answer may be lost.
+    fn outcome(&mut self) -> Option<Outcome> {
+        let Progress::Done(outcome) = &self.progress else { return None };
+        self.forgotten_at = Instant::now() + REMEMBERED;
+        Some(outcome.clone())
+    }
 }
 
 enum Progress {
@@ -195,7 +208,7 @@ impl Server {
     fn work(&mut self, job: Job) {
         match job {
             Job::Query { query, from, header } => self.query(query, from, &header),
-            Job::Stranger(query) => self.stranger(&query),
+            Job::Stranger(query) => self.stranger(query),
             Job::Done(id) => self.done(&id),
             Job::Came(id, body) => self.came(id, body),
             Job::NodeCame(node) => self.node.make_way(&node),
@@ -214,15 +227,15 @@ impl Server {
             Some(Query::Call { id, oldest, from: peer, to, left_ms, what, body }) => {
                 // It was said to be over before this came: an attempt that was held up on its way.
                 if self.nodes.get(&from).is_some_and(|of| id < of.oldest) {
-                    return query.answer(&failed(&Error::Canceled), Bytes::new());
+                    return self.say(&from, query, failed(&Error::Canceled));
                 }
                 self.forget_below(&from, oldest);
                 let call = (from, id);
                 if self.calls.contains_key(&call) {
                     return self.attach(call, query);
                 }
-                if !self.has_place(&call.0) {
-                    return query.answer(&wire::encode(&Answer::Busy), Bytes::new());
+                if !self.has_place(&call.0, query.came_at) {
+                    return self.say(&call.0, query, wire::encode(&Answer::Busy));
                 }
                 let counters = self.node.presence.counters(&call.0.name);
                 Counters::count(&counters.served, 1);
@@ -233,24 +246,23 @@ impl Server {
                 let call = (from, id);
                 match self.calls.contains_key(&call) {
                     true => self.attach(call, query),
-                    false => query.answer(&wire::encode(&Answer::Unknown), Bytes::new()),
+                    false => self.say(&call.0, query, wire::encode(&Answer::Unknown)),
                 }
             }
             Some(Query::GiveUp { id }) => self.give_up(&(from, id), query),
             Some(Query::Holders { name }) => self.holders(query, &from, name),
             // The others go to the other thread.
-            _ => query.refuse("this node cannot read that"),
+            _ => self.answer(&from, query, Says::Refusal("this node cannot read that".to_owned()), Bytes::new()),
         }
     }
 
     /// One more query for a call that is known.
     fn attach(&mut self, id: CallId, query: Incoming) {
         let Some(served) = self.calls.get_mut(&id) else { return };
-        if let Progress::Done(outcome) = &served.progress {
-            let outcome = outcome.clone();
-            return self.answer(&id.0, query, outcome);
+        if let Some(outcome) = served.outcome() {
+            return self.give(&id.0, query, outcome);
         }
-        let due = Instant::now() + POLL;
+        let due = query.came_at + POLL;
         if let Some((_, before)) = served.asking.replace((query, due)) {
             self.dues.remove(&(before, id.clone()));
         }
@@ -344,6 +356,10 @@ impl Server {
 
     fn came(&mut self, id: CallId, body: Result<Bytes>) {
         let Some(served) = self.calls.get_mut(&id) else { return };
+        // It may have been canceled meanwhile.
+        if !matches!(served.progress, Progress::Fetching(_)) {
+            return;
+        }
         let Progress::Fetching(ready) = std::mem::replace(&mut served.progress, Progress::Moot) else { return };
         match body {
             Ok(body) => self.make(&id, *ready, body),
@@ -429,7 +445,7 @@ impl Server {
         if let Some((query, _)) = asking {
             let counters = self.node.presence.counters(&id.0.name);
             Counters::count(&counters.bytes_out, outcome.body.len() as u64);
-            self.answer(&id.0, query, outcome);
+            self.give(&id.0, query, outcome);
         }
         drop_user_data(before);
         if is_answered && !changes {
@@ -453,21 +469,18 @@ impl Server {
         drop_user_data(served);
     }
 
-    /// Whether one more call of this node can be here. If there are too many, those make way that its node has had the answers of for so long
-    /// that no attempt of theirs can still be under way: one that goes on for long, to whomever, keeps all after it from being said to be over.
-    fn has_place(&mut self, node: &NodeId) -> bool {
+    /// Whether one more call of this node, that came then, can be here. If there are too many, those make way that its node has had the answers of for so
+    /// long that no attempt of theirs can come after it: one that goes on for long, to whomever, keeps all after it from being said to be over.
+    fn has_place(&mut self, node: &NodeId, came_at: Instant) -> bool {
         let is_full = |server: &Server| server.nodes.get(node).is_some_and(|of| of.calls >= CALLS_OF_NODE_MAX);
         let now = Instant::now();
         if is_full(self) && self.next_room <= now {
             self.next_room = now + ROOM_MADE_EVERY;
             let settled_after = self.node.settled_after;
-            let is_settled = |(id, served): (&CallId, &Served)| {
-                let age = (now + REMEMBERED).saturating_duration_since(served.forgotten_at);
-                let is_over = served.asking.is_none() && matches!(served.progress, Progress::Done(_));
-                (id.0 == *node && is_over && age >= settled_after).then(|| id.clone())
-            };
-            let settled: Vec<CallId> = self.calls.iter().filter_map(is_settled).collect();
-            settled.iter().for_each(|id| self.forget(id));
+            self.forget_where(|id, served| {
+                let age = (came_at + REMEMBERED).saturating_duration_since(served.forgotten_at);
+                id.0 == *node && served.is_over() && served.asking.is_none() && age >= settled_after
+            });
         }
         !is_full(self)
     }
@@ -475,23 +488,34 @@ impl Server {
     /// What a node has heard the outcome of.
     fn forget_below(&mut self, node: &NodeId, oldest: u64) {
         let of = self.nodes.entry(node.clone()).or_default();
+        let is_news = oldest > of.oldest;
         of.oldest = of.oldest.max(oldest);
         // Most calls come in turn, one after the end of the other.
-        if of.calls == 0 {
+        if !is_news || of.calls == 0 {
             return;
         }
-        let is_over = |(id, served): (&CallId, &Served)| {
-            (id.0 == *node && id.1 < oldest && matches!(served.progress, Progress::Done(_) | Progress::Moot))
-                .then(|| id.clone())
-        };
-        let over: Vec<CallId> = self.calls.iter().filter_map(is_over).collect();
-        over.iter().for_each(|id| self.forget(id));
+        let below = self.which(|id, served| id.0 == *node && id.1 < oldest && (served.changes || served.is_over()));
+        for id in &below {
+            // Nobody waits for it any more, though the word of that may be lost.
+            self.cancel(id);
+            if self.calls.get(id).is_some_and(Served::is_over) {
+                self.forget(id);
+            }
+        }
+    }
+
+    fn which(&self, is_one: impl Fn(&CallId, &Served) -> bool) -> Vec<CallId> {
+        self.calls.iter().filter(|(id, served)| is_one(id, served)).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn forget_where(&mut self, is_over: impl Fn(&CallId, &Served) -> bool) {
+        self.which(is_over).iter().for_each(|id| self.forget(id));
     }
 
     fn give_up(&mut self, id: &CallId, query: Incoming) {
         if self.calls.contains_key(id) {
             self.cancel(id);
-        } else if self.has_place(&id.0) {
+        } else if self.has_place(&id.0, query.came_at) {
             // It may be on its way: then it comes too late.
             let served = Served {
                 asking: None,
@@ -502,11 +526,11 @@ impl Server {
             };
             self.insert(id.clone(), served);
         } else {
-            return query.answer(&failed(&Error::Canceled), Bytes::new());
+            return self.say(&id.0, query, failed(&Error::Canceled));
         }
-        match self.calls.get(id).map(|served| &served.progress) {
-            Some(Progress::Done(outcome)) => self.answer(&id.0, query, outcome.clone()),
-            _ => query.answer(&wire::encode(&Answer::Pending), Bytes::new()),
+        match self.calls.get_mut(id).and_then(Served::outcome) {
+            Some(outcome) => self.give(&id.0, query, outcome),
+            None => self.say(&id.0, query, wire::encode(&Answer::Pending)),
         }
     }
 
@@ -537,12 +561,20 @@ impl Server {
         });
         let list: Vec<Held<'_>> = holders.collect();
         let body = wire::encode(&list).into();
-        self.answer(from, query, Outcome { header: wire::encode(&Answer::Holders), body });
+        self.answer(from, query, Says::Answer(wire::encode(&Answer::Holders)), body);
         drop_user_data(held);
     }
 
-    fn answer(&self, to: &NodeId, query: Incoming, Outcome { header, body }: Outcome) {
-        self.node.answerers.answer(&self.node, to, Answering { query, header, body });
+    fn answer(&self, to: &NodeId, query: Incoming, says: Says, body: Bytes) {
+        self.node.answerers.answer(&self.node, to, Answering { query, says, body });
+    }
+
+    fn give(&self, to: &NodeId, query: Incoming, Outcome { header, body }: Outcome) {
+        self.answer(to, query, Says::Answer(header), body);
+    }
+
+    fn say(&self, to: &NodeId, query: Incoming, header: Vec<u8>) {
+        self.answer(to, query, Says::Answer(header), Bytes::new());
     }
 
     fn tell_late(&mut self) {
@@ -552,19 +584,12 @@ impl Server {
         {
             let Some((_, id)) = self.dues.pop_first() else { return };
             if let Some((query, _)) = self.calls.get_mut(&id).and_then(|served| served.asking.take()) {
-                query.answer(&wire::encode(&Answer::Pending), Bytes::new());
+                self.say(&id.0, query, wire::encode(&Answer::Pending));
             }
         }
         if self.next_clean_up <= now {
             self.next_clean_up = now + REMEMBERED;
-            let is_over = |served: &Served| {
-                served.asking.is_none()
-                    && served.forgotten_at <= now
-                    && matches!(served.progress, Progress::Done(_) | Progress::Moot)
-            };
-            let over: Vec<CallId> =
-                self.calls.iter().filter(|(_, served)| is_over(served)).map(|(id, _)| id.clone()).collect();
-            over.iter().for_each(|id| self.forget(id));
+            self.forget_where(|_, served| served.is_over() && served.asking.is_none() && served.forgotten_at <= now);
             let presence = &self.node.presence;
             self.nodes.retain(|node, of| of.calls > 0 || presence.is_there(node));
             self.node.guests.clean(|node, peer| presence.has_peer(node, peer));
@@ -592,18 +617,26 @@ impl Server {
     }
 
     /// Somebody who speaks to the engine directly gets a resource, or a part of it.
-    fn stranger(&mut self, query: &Incoming) {
-        let Ok(system) = self.system() else { return };
-        if !query.has_no_wildcard() {
-            return query.refuse("name one peer and one resource");
-        }
-        let Some((peer, name)) = self.node.wanted(query.key()) else {
-            return query.refuse("name a peer and a resource");
+    fn stranger(&mut self, query: Incoming) {
+        let (says, body) = match self.given_to_stranger(&query) {
+            Ok((about, body)) => (Says::About(about), body),
+            Err(why) => (Says::Refusal(why), Bytes::new()),
         };
+        // All of them wait for room as one node would.
+        let strangers = NodeId { name: STRANGER.into(), instance: 0 };
+        self.answer(&strangers, query, says, body);
+    }
+
+    fn given_to_stranger(&mut self, query: &Incoming) -> std::result::Result<(String, Bytes), String> {
+        let system = self.system().map_err(|error| error.to_string())?;
+        if !query.has_no_wildcard() {
+            return Err("name one peer and one resource".to_owned());
+        }
+        let (peer, name) = self.node.wanted(query.key()).ok_or("name a peer and a resource")?;
         let guest = self.stranger.get_or_insert_with(|| guests::make(&system, STRANGER));
         let number = |parameter| query.parameter(parameter).map_or(Ok(None), |text| text.parse::<u64>().map(Some));
         let (Ok(offset), Ok(len)) = (number("offset"), number("len")) else {
-            return query.refuse("offset and len are numbers of bytes");
+            return Err("offset and len are numbers of bytes".to_owned());
         };
         let form = Form::Started(Deadline::after(STRANGER_TIMEOUT));
         let given =
@@ -615,28 +648,19 @@ impl Server {
                     Err(Error::Unsupported(format!("{peer:?} asks a handler before it gives something away")))
                 }
             });
-        match given {
-            Ok(Some(given)) => {
-                let size = given.len() as u64;
-                let start = offset.unwrap_or(0).min(size);
-                let end = len.map_or(size, |len| start.saturating_add(len)).min(size);
-                if end - start > MESSAGE_BODY_MAX as u64 {
-                    return query.refuse(&format!(
-                        "{size} bytes: get up to {MESSAGE_BODY_MAX} at a time, by offset=...;len=..."
-                    ));
-                }
-                let about = self.node.origins.shown(&given.edition());
-                let about = format!(
-                    "{{\"origin\":{},\"version\":{},\"size\":{size}}}",
-                    Quoted(&about.address()),
-                    given.version()
-                );
-                query.answer_stranger(about, given.body().slice(start as usize..end as usize));
-                given.release();
-            }
-            Ok(None) => query.refuse("nothing was given"),
-            Err(error) => query.refuse(&error.to_string()),
+        let given = given.map_err(|error| error.to_string())?.ok_or("nothing was given")?;
+        let size = given.len() as u64;
+        let start = offset.unwrap_or(0).min(size);
+        let end = len.map_or(size, |len| start.saturating_add(len)).min(size);
+        if end - start > MESSAGE_BODY_MAX as u64 {
+            return Err(format!("{size} bytes: get up to {MESSAGE_BODY_MAX} at a time, by offset=...;len=..."));
         }
+        let about = self.node.origins.shown(&given.edition());
+        let about =
+            format!("{{\"origin\":{},\"version\":{},\"size\":{size}}}", Quoted(&about.address()), given.version());
+        let body = given.body().slice(start as usize..end as usize);
+        given.release();
+        Ok((about, body))
     }
 
     fn end(mut self) {

@@ -1,5 +1,6 @@
 //! Large resources: whole, in little memory, beside quick small requests, and from another holder when theirs dies.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use potluck::{Bytes, Call, Ended, Error, Event, Mesh, Peer, PeerSystem};
@@ -60,6 +61,7 @@ fn a_large_exchange_that_is_given_up_on_its_way_back_is_still_taken_in() {
         drain(&events).iter().any(|event| matches!(event, Event::Progress { .. })).then_some(())
     });
     swap.cancel();
+    assert!(matches!(swap.wait(LONG), Poll::Ready(Err(Error::Canceled))), "it was done before");
     let dish = until("it is here", || bob.get("dish").ok().filter(|held| held.len() == SIZE));
     assert_eq!((dish.origin(), digest(dish.bytes())), ("ada@desk", digest(&noise(5, SIZE))));
     assert_eq!(ada.get("dish").unwrap().bytes(), b"leek");

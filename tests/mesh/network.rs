@@ -183,6 +183,33 @@ fn an_exchange_whose_answer_a_cut_link_has_lost_is_still_taken_in_when_it_is_men
 }
 
 #[test]
+fn an_exchange_that_was_given_up_is_taken_in_though_its_way_back_is_cut_once_more() {
+    const WHAT: &str = "a way back that is cut";
+    let Some(hosts) = Hosts::new(WHAT) else { return };
+    let [desk, laptop] = hosts.nodes();
+    desk.done("spawn kim");
+    laptop.done("wait_for kim@desk 10000");
+    desk.done("share kim dish 6000000 1");
+    laptop.done("share bob dish 100 2");
+    let [there, here] = [desk.done("get kim dish"), laptop.done("get bob dish")];
+    // It takes 8 s.
+    if !hosts.is_made_slow("6mbit", "200ms", WHAT) {
+        return;
+    }
+    assert_eq!(name(&laptop.call("exchange bob kim@desk dish 1500").unwrap_err()), "OutcomeUnknown");
+    assert_eq!(desk.done("get kim dish"), here.replace("bob ", "bob@laptop "), "it was done there");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        assert_eq!(laptop.done("get bob dish"), here, "it comes too early");
+    }
+    hosts.cable("down");
+    until("the desk is gone", || (laptop.done("peers") == "bob").then_some(()));
+    hosts.cable("up");
+    let came = there.replace("kim ", "kim@desk ");
+    until("what came back is here", || (laptop.done("get bob dish") == came).then_some(()));
+}
+
+#[test]
 fn a_link_that_is_cut_for_less_than_the_lease_is_only_slow() {
     let Some(hosts) = Hosts::new("a link that is cut for a moment") else { return };
     let [desk, laptop] = hosts.nodes();
