@@ -4,12 +4,14 @@
 //!
 //! 1. `carry` is the short way, without an allocation: if C has nothing unfinished told to T, and T has no handler that must
 //!    be asked, the calling thread does it: a read at once, a change under T's turn if that is free. A handler of T itself
-//!    has T's turn already (rule 5), and where there is no handler there is nothing that a turn would keep apart.
+//!    has T's turn already (rule 5), and where there is no handler there is nothing that a turn would keep apart. A call by T's name goes
+//!    a shorter way first, `call_at_once`: C's shelf is locked before T is looked up, since it knows whom C calls again and again
+//!    (`near.rs`), and where no turn is needed either, T's shelf is locked beside it, if that keeps to the order or is free.
 //! 2. Otherwise the operation becomes an [`Operation`], and `place` leaves it where it has to wait, one place after the
 //!    other: (a) on T's desk until C's tells to T are finished; then (b) on T's desk for T's thread, if handlers must be asked,
 //!    or in the line of T's turn, if it changes T's shelf. Whoever finishes a tell, frees a turn or runs the handlers
 //!    moves it on (rule 6); the thread that called parks.
-//! 3. `commit` is the one step in which shelves change: under both locks, where closed is checked too, with one claim
+//! 3. `step` is the one step in which shelves change: under both locks, where closed is checked too, with one claim
 //!    against giving up.
 //! 4. `conclude` ends it, or lets a fetch go on to the next holder.
 //!
@@ -18,14 +20,14 @@
 //! turn taken for an operation, since their destructors are user code (rule 8).
 
 use std::collections::VecDeque;
-use std::iter;
+use std::mem::ManuallyDrop;
 
 use bytes::Bytes;
 
 use crate::calling::Call;
 use crate::core::{
-    Begun, Form, Operation, PeerCore, Route, Stage, SystemCore, Underway, Verb, has_turn, in_call, lock_both, running,
-    runs, set_has_turn,
+    Begun, Form, Operation, PeerCore, Route, Side, Stage, SystemCore, Underway, Verb, has_turn, in_call, lock_both,
+    lock_second, running, runs, set_has_turn,
 };
 use crate::deadline::Deadline;
 use crate::desk::{Note, Waits};
@@ -47,20 +49,17 @@ use crate::waits::{Interrupt, Why};
 #[derive(Default)]
 pub(crate) struct After {
     /// What most calls have nothing of.
-    rare: Option<Box<Rare>>,
-    /// Readers to be woken.
-    pub(crate) heard: Heard,
+    rare: ManuallyDrop<Option<Box<Rare>>>,
     /// What was replaced on shelves; an operation replaces at most two, which need no allocation.
-    replaced: [Option<Resource>; 2],
-    /// A call that waited releases itself, which needs no allocation either.
-    first_dying: Option<Dying>,
+    replaced: ManuallyDrop<[Option<Resource>; 2]>,
 }
 
 #[derive(Default)]
 struct Rare {
+    /// Readers to be woken.
+    heard: Heard,
     /// Calls that may go on.
     place: VecDeque<Arc<Operation>>,
-    /// After the first.
     dying: Vec<Dying>,
 }
 
@@ -78,6 +77,22 @@ impl After {
         After::default()
     }
 
+    #[cold]
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Readers to be woken.
+    pub(crate) fn heard(&mut self) -> &mut Heard {
+        &mut self.rare().heard
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        if !heard.is_empty() {
+            self.heard().join(heard);
+        }
+    }
+
     /// Lets calls go on whose own tells are finished.
     pub(crate) fn go_on(&mut self, calls: Vec<Arc<Operation>>) {
         for call in calls {
@@ -89,56 +104,44 @@ impl After {
     }
 
     fn place_later(&mut self, call: Arc<Operation>) {
-        self.rare.get_or_insert_default().place.push_back(call);
-    }
-
-    #[inline(always)]
-    fn has_to_place(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| !rare.place.is_empty())
+        self.rare().place.push_back(call);
     }
 
     pub(crate) fn release_call(&mut self, call: Arc<dyn Interrupt>) {
-        self.release_later(Dying::Call(call));
+        self.rare().dying.push(Dying::Call(call));
     }
 
     pub(crate) fn release_body(&mut self, body: Bytes) {
-        self.release_later(Dying::Body(body));
+        self.rare().dying.push(Dying::Body(body));
     }
 
-    fn release_later(&mut self, dying: Dying) {
-        match self.first_dying {
-            None => self.first_dying = Some(dying),
-            Some(_) => self.rare.get_or_insert_default().dying.push(dying),
-        }
-    }
-
+    #[inline(always)]
     fn release(&mut self, resource: Resource) {
         match self.replaced.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(resource),
-            None => self.release_later(Dying::Resource(resource)),
+            None => self.rare().dying.push(Dying::Resource(resource)),
         }
     }
 
     /// Nothing is left to do.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        let has_replaced = self.replaced.iter().any(Option::is_some);
-        let is_settled = !self.has_to_place() && self.heard.is_empty();
-        is_settled && !has_replaced && self.first_dying.is_none()
+        self.rare.as_ref().is_none_or(|rare| rare.is_empty()) && self.replaced.iter().all(Option::is_none)
     }
 
     /// Works off the list; under no lock. What it replaces is released with `self`.
     #[inline(always)]
     pub(crate) fn settle(&mut self) {
-        if !self.heard.is_empty() || self.has_to_place() {
+        if self.rare.is_some() {
             self.work_off();
         }
     }
 
+    #[cold]
     fn work_off(&mut self) {
-        loop {
-            self.heard.wake();
-            match self.rare.as_mut().and_then(|rare| rare.place.pop_front()) {
+        while let Some(rare) = &mut *self.rare {
+            rare.heard.wake();
+            match rare.place.pop_front() {
                 Some(operation) => place(operation, self),
                 None => return,
             }
@@ -146,19 +149,31 @@ impl After {
     }
 }
 
-/// Ends the list: who is on it is served before what was replaced is released, whose destructors are user code.
+/// Ends the list: who is on it is served before what was replaced is released, whose destructors are user code. It takes all out, so that nothing is looked at
+/// once more.
 impl Drop for After {
+    #[cfg_attr(not(feature = "c-library"), inline)]
     fn drop(&mut self) {
         self.settle();
-        for replaced in &mut self.replaced {
+        for replaced in &mut *self.replaced {
             if let Some(replaced) = replaced.take() {
                 replaced.release();
             }
         }
-        // There is no other without a first.
-        let Some(first) = self.first_dying.take() else { return };
-        let others = self.rare.take().map(|rare| rare.dying).unwrap_or_default();
-        for dying in iter::once(first).chain(others) {
+        if let Some(rare) = self.rare.take() {
+            rare.release();
+        }
+    }
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.heard.is_empty() && self.place.is_empty() && self.dying.is_empty()
+    }
+
+    #[cold]
+    fn release(self) {
+        for dying in self.dying {
             match dying {
                 Dying::Resource(resource) => resource.release(),
                 Dying::Call(call) => drop_user_data(call),
@@ -241,19 +256,7 @@ pub(crate) fn free_turn(own: &Arc<PeerCore>, after: &mut After) {
 /// Gets what `from` holds under `name` now, and puts it on the caller's shelf in the same step.
 #[inline(always)]
 pub(crate) fn request(caller: &Arc<PeerCore>, from: &str, name: &str, form: Form) -> Result<Begun> {
-    caller.check_acting()?;
-    let target = match caller.system.find(from) {
-        Ok(target) => target,
-        Err(error) => return elsewhere(caller, Call::Request { from, name }, form, error),
-    };
-    if target.is(caller) {
-        return get(caller, name).map(|held| Begun::Done(Some(held)));
-    }
-    request_from(caller, &target, name, form)
-}
-
-pub(crate) fn request_from(caller: &Arc<PeerCore>, target: &Arc<PeerCore>, name: &str, form: Form) -> Result<Begun> {
-    carry(caller, target, Verb::Request, name, form)
+    call_one(caller, &Verb::Request, from, Call::Request { from, name }, name, form)
 }
 
 /// The same, or nothing if `from` holds `than` itself, or an older version of the same origin.
@@ -266,15 +269,7 @@ pub(crate) fn request_newer(
 ) -> Result<Begun> {
     caller.check_acting()?;
     check_named("than", than, name)?;
-    let target = match caller.system.find(from) {
-        Ok(target) => target,
-        Err(error) => return elsewhere(caller, Call::RequestNewer { from, name, than }, form, error),
-    };
-    let than = than.edition();
-    if target.is(caller) {
-        return Ok(Begun::Done(Some(get(caller, name)?).filter(|held| held.is_newer_than(&than))));
-    }
-    carry(caller, &target, Verb::RequestNewer(than), name, form)
+    call_one(caller, &Verb::RequestNewer(than.edition()), from, Call::RequestNewer { from, name, than }, name, form)
 }
 
 /// Gets `name` from any other peer that holds it, from the next if that one cannot give it.
@@ -334,28 +329,100 @@ fn fetch_elsewhere(caller: &Arc<PeerCore>, name: &str, form: Form, last: Option<
 
 /// Puts a copy of what the caller holds on `to`'s shelf.
 pub(crate) fn offer(caller: &Arc<PeerCore>, to: &str, name: &str, form: Form) -> Result<Begun> {
-    caller.check_acting()?;
-    let target = match caller.system.find(to) {
-        Ok(target) => target,
-        Err(error) => return elsewhere(caller, Call::Offer { to, name }, form, error),
-    };
-    if target.is(caller) {
-        return get(caller, name).map(|_| Begun::Done(None));
-    }
-    carry(caller, &target, Verb::Offer(None), name, form)
+    call_one(caller, &Verb::Offer(None), to, Call::Offer { to, name }, name, form)
 }
 
 /// Swaps what both hold under `name`.
 pub(crate) fn exchange(caller: &Arc<PeerCore>, with: &str, name: &str, form: Form) -> Result<Begun> {
+    call_one(caller, &Verb::Exchange(None), with, Call::Exchange { with, name }, name, form)
+}
+
+/// A call with one peer, which `whom` names.
+#[cfg_attr(not(feature = "c-library"), inline(always))]
+fn call_one(caller: &Arc<PeerCore>, verb: &Verb, whom: &str, call: Call<'_>, name: &str, form: Form) -> Result<Begun> {
     caller.check_acting()?;
-    let target = match caller.system.find(with) {
-        Ok(target) => target,
-        Err(error) => return elsewhere(caller, Call::Exchange { with, name }, form, error),
-    };
-    if target.is(caller) {
-        return get(caller, name).map(|held| Begun::Done(Some(held)));
+    let mut after = After::new();
+    let name = Key::new(name);
+    match call_at_once(caller, verb, whom, name, &mut after) {
+        AtOnce::Done(given) => Ok(Begun::Done(given)),
+        AtOnce::Failed(error) => Err(error),
+        AtOnce::Not(target) if target.is(caller) => call_oneself(caller, verb, name),
+        AtOnce::Not(target) => carry(caller, &target, verb.clone(), name, form),
+        AtOnce::Nobody(error) => elsewhere(caller, call, form, error),
     }
-    carry(caller, &target, Verb::Exchange(None), name, form)
+}
+
+/// A call of a peer with itself moves nothing.
+fn call_oneself(peer: &PeerCore, verb: &Verb, name: Key<'_>) -> Result<Begun> {
+    let held = get_by(peer, name)?;
+    Ok(Begun::Done(match verb {
+        Verb::Offer(_) => None,
+        Verb::RequestNewer(than) => Some(held).filter(|held| held.is_newer_than(than)),
+        _ => Some(held),
+    }))
+}
+
+enum AtOnce {
+    Done(Option<Resource>),
+    Failed(Error),
+    /// It may have to wait.
+    Not(Arc<PeerCore>),
+    /// Nobody here has the name.
+    Nobody(Error),
+}
+
+/// Looks a peer up and, if nothing but the two shelves is needed, makes the call. The caller's shelf is locked first: it knows whom he calls again and
+/// again.
+#[inline(always)]
+fn call_at_once(caller: &Arc<PeerCore>, verb: &Verb, whom: &str, name: Key<'_>, after: &mut After) -> AtOnce {
+    // Dropped after the locks.
+    let mut gone = None;
+    let found;
+    let mut side = caller.side.lock();
+    let Side { shelf: mine, near } = &mut *side;
+    let target = match near.get(whom) {
+        Some(near) => near,
+        None => {
+            found = match caller.system.find(whom) {
+                Ok(found) => found,
+                Err(error) => return AtOnce::Nobody(error),
+            };
+            if found.is(caller) {
+                return AtOnce::Not(found);
+            }
+            // After the beginning of its end a peer keeps nobody.
+            if !mine.is_closed() {
+                near.note(&found, &mut gone);
+            }
+            &found
+        }
+    };
+    if verb.needs(target.hears) || verb.needs_turn(target.hears) || caller.told.unfinished(target).is_some() {
+        return AtOnce::Not(Arc::clone(target));
+    }
+    let Some(mut theirs) = lock_second(caller, target) else {
+        return AtOnce::Not(Arc::clone(target));
+    };
+    if theirs.shelf.is_closed() {
+        drop(theirs);
+        // Another may have the name already.
+        let before = near.forget();
+        drop(side);
+        drop(before);
+        return match caller.system.find(whom) {
+            Ok(found) => AtOnce::Not(found),
+            Err(error) => AtOnce::Nobody(error),
+        };
+    }
+    match step(caller, target, verb, name, None, mine, &mut theirs.shelf, after) {
+        Step::Done(given) => AtOnce::Done(given),
+        Step::Failed(error) => {
+            drop(theirs);
+            drop(side);
+            AtOnce::Failed(bad_name_or(*error, name))
+        }
+        Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
+    }
 }
 
 /// A call with a peer that is not here, for which there is an error: carried out elsewhere, if there is such a place.
@@ -371,7 +438,7 @@ pub(crate) fn elsewhere(caller: &Arc<PeerCore>, call: Call<'_>, form: Form, erro
 pub(crate) fn held(system: &SystemCore, name: &str) -> Vec<(Arc<PeerCore>, Resource)> {
     let key = Key::new(name);
     let held = |peer: Arc<PeerCore>| {
-        let held = peer.shelf.lock().get(key).cloned()?;
+        let held = peer.side.lock().shelf.get(key).cloned()?;
         Some((peer, held))
     };
     system.registry.holders(key).into_iter().filter_map(held).collect()
@@ -379,18 +446,22 @@ pub(crate) fn held(system: &SystemCore, name: &str) -> Vec<(Arc<PeerCore>, Resou
 
 /// What the peer itself holds.
 pub(crate) fn get(peer: &PeerCore, name: &str) -> Result<Resource> {
-    let shelf = peer.shelf.lock();
-    match shelf.get(Key::new(name)) {
+    get_by(peer, Key::new(name))
+}
+
+fn get_by(peer: &PeerCore, name: Key<'_>) -> Result<Resource> {
+    let side = peer.side.lock();
+    match side.shelf.get(name) {
         Some(held) => Ok(held.clone()),
-        None => Err(not_held(peer, name, shelf)),
+        None => Err(not_held(peer, name.text, side)),
     }
 }
 
 /// Why a peer does not hold something itself; what it held is gone with its end.
 #[cold]
-fn not_held(peer: &PeerCore, name: &str, shelf: MutexGuard<'_, Shelf>) -> Error {
-    let is_closed = shelf.is_closed();
-    drop(shelf);
+fn not_held(peer: &PeerCore, name: &str, side: MutexGuard<'_, Side>) -> Error {
+    let is_closed = side.shelf.is_closed();
+    drop(side);
     match name::check_resource(name) {
         Err(error) => error,
         Ok(()) if is_closed && !runs(peer) => peer.closed(),
@@ -429,28 +500,28 @@ pub(crate) fn carry(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
     verb: Verb,
-    name: &str,
+    name: Key<'_>,
     form: Form,
 ) -> Result<Begun> {
     let mut after = After::new();
-    if let Some(result) = carry_at_once(caller, target, &verb, Key::new(name), form, &mut after) {
+    if let Some(result) = carry_at_once(caller, target, &verb, name, form, &mut after) {
         return result.map(Begun::Done);
     }
     let verb = match verb {
-        Verb::Offer(None) => Verb::Offer(Some(get(caller, name)?)),
+        Verb::Offer(None) => Verb::Offer(Some(get_by(caller, name)?)),
         // Who has nothing to give asks nobody.
-        Verb::Exchange(None) => get(caller, name).map(|_| Verb::Exchange(None))?,
+        Verb::Exchange(None) => get_by(caller, name).map(|_| Verb::Exchange(None))?,
         verb => verb,
     };
     if verb.needs(target.hears) {
         // The name goes to user code: a bad one must not.
-        name::check_resource(name)?;
+        name::check_resource(name.text)?;
     }
     if form.deadline().is_now() {
         return Err(if target.life.stage() == Stage::Open { Error::TimedOut } else { target.peer_closed() });
     }
     let route = Route { target: Arc::clone(target), is_in_order: false, others: Vec::new() };
-    set_out(caller, route, verb, name, form, &mut after)
+    set_out(caller, route, verb, name.text, form, &mut after)
 }
 
 /// Does what needs no waiting: `None` if it has to wait.
@@ -500,7 +571,13 @@ fn free_taken(target: &Arc<PeerCore>, after: &mut After) {
     }
 }
 
-/// Commits what no handler has seen and nobody can give up.
+/// Commits what no handler has seen and nobody can give up: one function for all, whose result fits into registers.
+fn commit_all(caller: &Arc<PeerCore>, target: &Arc<PeerCore>, verb: &Verb, name: Key<'_>, after: &mut After) -> Step {
+    commit(caller, target, verb, name, None, after)
+}
+
+/// The same as the result of a call.
+#[inline(always)]
 fn commit_unseen(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
@@ -508,9 +585,27 @@ fn commit_unseen(
     name: Key<'_>,
     after: &mut After,
 ) -> Option<Result<Option<Resource>>> {
-    match commit(caller, target, verb, name, &Seen::default(), || true, after) {
-        Committed::Yes(result) => Some(result),
-        Committed::GivenUp | Committed::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
+    Some(match commit_all(caller, target, verb, name, after) {
+        Step::Done(given) => Ok(given),
+        Step::Failed(error) => Err(*error),
+        Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
+    })
+}
+
+/// A request for who makes thousands of them: `None` if it has to wait.
+#[inline(always)]
+pub(crate) fn request_at_once(
+    caller: &Arc<PeerCore>,
+    target: &Arc<PeerCore>,
+    name: Key<'_>,
+) -> Option<Result<Resource, Box<Error>>> {
+    if Verb::Request.needs(target.hears) || caller.told.unfinished(target).is_some() {
+        return None;
+    }
+    match commit_all(caller, target, &Verb::Request, name, &mut After::new()) {
+        Step::Done(given) => given.map(Ok),
+        Step::Failed(error) => Some(Err(error)),
+        Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
     }
 }
 
@@ -545,7 +640,8 @@ pub(crate) fn wait_out<C: Underway + 'static>(
         let _in_call = in_call(call.verb(), Some(call.what()), move || Some(waiting.whom()));
         block(Some(caller), &call, |call| call.wait(), form.deadline(), after)
     };
-    after.release_call(call);
+    after.settle();
+    drop_user_data(call);
     result.map(Begun::Done)
 }
 
@@ -627,17 +723,13 @@ pub(crate) fn perform(operation: Arc<Operation>, target: &Arc<PeerCore>, after: 
 
 /// Commits an operation that somebody waits for, and ends it; false if its handlers must be asked again.
 pub(crate) fn commit_seen(operation: &Arc<Operation>, target: &Arc<PeerCore>, seen: &Seen, after: &mut After) -> bool {
-    let mut is_ours = false;
-    let claim = || {
-        is_ours = operation.wait.claim(Cause::Answered).is_some();
-        is_ours
-    };
-    match commit(&operation.caller, target, &operation.verb, Key::new(&operation.name), seen, claim, after) {
-        Committed::Changed => return false,
-        Committed::GivenUp => {}
-        Committed::Yes(result) if is_ours => operation.wait.finish(result),
-        // It failed before the step that changes shelves.
-        Committed::Yes(result) => conclude(operation, target, result, after),
+    let (name, placed) = (Key::new(&operation.name), Some((&**operation, seen)));
+    match commit(&operation.caller, target, &operation.verb, name, placed, after) {
+        Step::Changed => return false,
+        Step::GivenUp => {}
+        Step::Done(given) => operation.wait.finish(Ok(given)),
+        // Before the claim.
+        Step::Failed(error) => conclude(operation, target, Err(*error), after),
     }
     true
 }
@@ -716,43 +808,72 @@ impl Seen {
     }
 }
 
-enum Committed {
-    Yes(Result<Option<Resource>>),
+/// What became of the step. It fits into two registers.
+enum Step {
+    Done(Option<Resource>),
+    Failed(Box<Error>),
     /// Somebody else has ended it: nothing has changed.
     GivenUp,
     /// A shelf is not as the handlers saw it: nothing has changed.
     Changed,
 }
 
-/// The one step in which an operation takes effect. `claim` is called once all is known to be well, right before it.
+/// An operation that somebody may give up, and what its handlers have seen.
+type Placed<'a> = (&'a Operation, &'a Seen);
+
+/// The one step in which an operation takes effect.
+#[cfg_attr(not(feature = "c-library"), inline(always))]
 fn commit(
     caller: &Arc<PeerCore>,
     target: &Arc<PeerCore>,
     verb: &Verb,
     name: Key<'_>,
-    seen: &Seen,
-    claim: impl FnOnce() -> bool,
+    placed: Option<Placed<'_>>,
     after: &mut After,
-) -> Committed {
+) -> Step {
     let (mut mine, mut theirs) = lock_both(caller, target);
-    let found = match check(caller, target, verb, name, &mine, &theirs) {
-        Ok(found) => found,
-        Err(error) => {
-            drop((mine, theirs));
-            // A bad name is held by nobody: it is told apart only now.
-            let bad_name = matches!(error, Error::NoSuchResource { .. }).then(|| name::check_resource(name.text).err());
-            return Committed::Yes(Err(bad_name.flatten().unwrap_or(error)));
+    let step = step(caller, target, verb, name, placed, &mut mine.shelf, &mut theirs.shelf, after);
+    drop((mine, theirs));
+    match step {
+        Step::Done(given) => {
+            if verb.leaves(target.hears) {
+                target.mailbox.bell().ring();
+            }
+            Step::Done(given)
         }
-    };
-    let has_changed = |seen: &Option<Resource>, now: &Option<Resource>| match (seen, now) {
-        (Some(seen), Some(now)) => !seen.is(now),
-        _ => false,
-    };
-    if has_changed(&seen.theirs, &found.theirs) || has_changed(&seen.mine, &found.mine) {
-        return Committed::Changed;
+        Step::Failed(error) => Step::Failed(Box::new(bad_name_or(*error, name))),
+        step => step,
     }
-    if !claim() {
-        return Committed::GivenUp;
+}
+
+/// The same under both locks. The claim against giving up comes once all is known to be well, right before it.
+#[expect(clippy::too_many_arguments, reason = "who, with whom, what, and both shelves")]
+#[cfg_attr(not(feature = "c-library"), inline(always))]
+fn step(
+    caller: &Arc<PeerCore>,
+    target: &Arc<PeerCore>,
+    verb: &Verb,
+    name: Key<'_>,
+    placed: Option<Placed<'_>>,
+    mine: &mut Shelf,
+    theirs: &mut Shelf,
+    after: &mut After,
+) -> Step {
+    let found = match check(caller, target, verb, name, mine, theirs) {
+        Ok(found) => found,
+        Err(error) => return Step::Failed(error),
+    };
+    if let Some((operation, seen)) = placed {
+        let has_changed = |seen: &Option<Resource>, now: &Option<Resource>| match (seen, now) {
+            (Some(seen), Some(now)) => !seen.is(now),
+            _ => false,
+        };
+        if has_changed(&seen.theirs, &found.theirs) || has_changed(&seen.mine, &found.mine) {
+            return Step::Changed;
+        }
+        if operation.wait.claim(Cause::Answered).is_none() {
+            return Step::GivenUp;
+        }
     }
     // With readers, the events are put in before the locks are free: their order is that of the changes.
     let mut feed = caller.system.feed.is_read().then(|| caller.system.feed.lock());
@@ -760,32 +881,33 @@ fn commit(
         if let Some(feed) = &mut feed {
             emit_requested(feed, target, caller, given, after);
             if !caller.is_guest() {
-                emit_received(feed, caller, target, given, after);
+                emit_received(feed, caller, &target.name, given, after);
             }
         }
         if !caller.is_guest() {
-            put(caller, &mut mine, name, given.clone(), after);
+            put(caller, mine, name, given.clone(), after);
         }
         theirs.traffic.requested += 1;
         mine.traffic.received += 1;
     }
-    let mut noted = false;
     if let Some(given) = found.mine {
         if let Some(feed) = &mut feed {
-            emit_received(feed, target, caller, &given, after);
+            emit_received(feed, target, &caller.name, &given, after);
         }
-        noted = target.hears.receipts;
-        if noted {
+        if target.hears.receipts {
             target.desk.note(Note { from: Arc::clone(&caller.name), resource: given.clone() });
         }
-        put(target, &mut theirs, name, given, after);
+        put(target, theirs, name, given, after);
         theirs.traffic.received += 1;
     }
-    drop((feed, mine, theirs));
-    if noted {
-        target.mailbox.bell().ring();
-    }
-    Committed::Yes(Ok(found.theirs))
+    Step::Done(found.theirs)
+}
+
+/// A bad name is held by nobody: it is told apart only after that.
+#[cold]
+fn bad_name_or(error: Error, name: Key<'_>) -> Error {
+    let bad_name = matches!(error, Error::NoSuchResource { .. }).then(|| name::check_resource(name.text).err());
+    bad_name.flatten().unwrap_or(error)
 }
 
 /// What an operation moves.
@@ -805,34 +927,33 @@ fn check(
     name: Key<'_>,
     mine: &Shelf,
     theirs: &Shelf,
-) -> Result<Found> {
+) -> Result<Found, Box<Error>> {
     if mine.is_closed() && !(matches!(verb, Verb::Offer(_)) && runs(caller)) {
         // A closing peer takes nothing any more; its own last handlers may still give.
-        return Err(caller.closed());
+        return Err(Box::new(caller.closed()));
     }
     if theirs.is_closed() {
-        return Err(target.peer_closed());
+        return Err(Box::new(target.peer_closed()));
     }
-    let given =
-        |shelf: &Shelf, peer: &PeerCore| shelf.get(name).cloned().ok_or_else(|| peer.no_such_resource(name.text));
-    let found = match verb {
-        Verb::Request | Verb::Fetch => Found { theirs: Some(given(theirs, target)?), mine: None },
+    let mut found = Found { theirs: None, mine: None };
+    if !matches!(verb, Verb::Offer(_)) {
+        found.theirs = Some(given(theirs, target, name)?);
+    }
+    match verb {
+        Verb::Request | Verb::Fetch => {}
         // What is not newer is not moved, and nothing else happens.
-        Verb::RequestNewer(than) => {
-            Found { theirs: Some(given(theirs, target)?).filter(|given| given.is_newer_than(than)), mine: None }
-        }
-        Verb::Offer(Some(resource)) => Found { theirs: None, mine: Some(resource.clone()) },
-        Verb::Offer(None) => Found { theirs: None, mine: Some(given(mine, caller)?) },
-        Verb::Exchange(Some((mine, room))) => {
-            let theirs = given(theirs, target)?;
+        Verb::RequestNewer(than) => found.theirs = found.theirs.filter(|held| held.is_newer_than(than)),
+        Verb::Offer(None) | Verb::Exchange(None) => found.mine = Some(given(mine, caller, name)?),
+        Verb::Offer(Some(offered)) => found.mine = Some(offered.clone()),
+        Verb::Exchange(Some((offered, room))) => {
+            let size = found.theirs.as_ref().map_or(0, Resource::len);
             // Nobody but a mesh makes such a call.
-            if cfg!(feature = "mesh") && theirs.len() as u64 > *room {
-                return Err(no_room_there(caller, *room, theirs.len()));
+            if cfg!(feature = "mesh") && size as u64 > *room {
+                return Err(Box::new(no_room_there(caller, *room, size)));
             }
-            Found { theirs: Some(theirs), mine: Some(mine.clone()) }
+            found.mine = Some(offered.clone());
         }
-        Verb::Exchange(None) => Found { theirs: Some(given(theirs, target)?), mine: Some(given(mine, caller)?) },
-    };
+    }
     if let Some(given) = &found.theirs {
         mine.has_room(name, given, &caller.name)?;
     }
@@ -840,6 +961,14 @@ fn check(
         theirs.has_room(name, given, &target.name)?;
     }
     Ok(found)
+}
+
+#[cfg_attr(not(feature = "c-library"), inline(always))]
+fn given(shelf: &Shelf, peer: &PeerCore, name: Key<'_>) -> Result<Resource, Box<Error>> {
+    match shelf.get(name) {
+        Some(held) => Ok(held.clone()),
+        None => Err(Box::new(peer.no_such_resource(name.text))),
+    }
 }
 
 #[cold]
@@ -867,7 +996,7 @@ fn hold(peer: &Arc<PeerCore>, shelf: &Shelf, name: Key<'_>) {
 /// How many bytes there is room for on the peer's shelf in place of this resource.
 #[cfg(feature = "mesh")]
 pub(crate) fn room(peer: &PeerCore, held: &Resource) -> u64 {
-    let room = peer.shelf.lock().room(Key::new(held.shared_name()));
+    let room = peer.side.lock().shelf.room(Key::new(held.shared_name()));
     room.min(peer.system.limits.resource_bytes_max)
 }
 
@@ -884,7 +1013,8 @@ pub(crate) fn take_in(
 ) -> Result<bool> {
     let name = resource.shared_name();
     let key = Key::new(name);
-    let mut shelf = caller.shelf.lock();
+    let mut side = caller.side.lock();
+    let shelf = &mut side.shelf;
     if shelf.is_closed() {
         return Err(caller.closed());
     }
@@ -893,38 +1023,37 @@ pub(crate) fn take_in(
         return Ok(false);
     }
     if caller.system.feed.is_read() {
-        let received = || Event::Received {
-            peer: Arc::clone(&caller.name),
-            from: Arc::clone(from),
-            name: Arc::clone(name),
-            version: resource.version(),
-            size: resource.len() as u64,
-        };
-        caller.system.feed.lock().emit(&mut after.heard, received);
+        emit_received(&mut caller.system.feed.lock(), caller, from, resource, after);
     }
-    put(caller, &mut shelf, key, resource.clone(), after);
+    put(caller, shelf, key, resource.clone(), after);
     shelf.traffic.received += 1;
     Ok(true)
 }
 
+#[inline(never)]
 fn emit_requested(feed: &mut FeedGuard<'_>, peer: &PeerCore, by: &PeerCore, resource: &Resource, after: &mut After) {
-    feed.emit(&mut after.heard, || Event::Requested {
+    let mut heard = Heard::new();
+    feed.emit(&mut heard, || Event::Requested {
         peer: Arc::clone(&peer.name),
         by: Arc::clone(&by.name),
         name: Arc::clone(resource.shared_name()),
         version: resource.version(),
         size: resource.len() as u64,
     });
+    after.hear(heard);
 }
 
-fn emit_received(feed: &mut FeedGuard<'_>, peer: &PeerCore, from: &PeerCore, resource: &Resource, after: &mut After) {
-    feed.emit(&mut after.heard, || Event::Received {
+#[inline(never)]
+fn emit_received(feed: &mut FeedGuard<'_>, peer: &PeerCore, from: &Arc<str>, resource: &Resource, after: &mut After) {
+    let mut heard = Heard::new();
+    feed.emit(&mut heard, || Event::Received {
         peer: Arc::clone(&peer.name),
-        from: Arc::clone(&from.name),
+        from: Arc::clone(from),
         name: Arc::clone(resource.shared_name()),
         version: resource.version(),
         size: resource.len() as u64,
     });
+    after.hear(heard);
 }
 
 /// Puts a new version of the peer's own on its shelf.
@@ -971,7 +1100,8 @@ fn share_where(
     let mut after = After::new();
     let (made, result) = {
         let key = Key::new(name);
-        let mut shelf = peer.shelf.lock();
+        let mut side = peer.side.lock();
+        let shelf = &mut side.shelf;
         let name = match shelf.knows(key) {
             Some(name) => name,
             None => name::check_resource(name).map(|()| peer.system.registry.shared_name(key))?,
@@ -984,7 +1114,7 @@ fn share_where(
             not_agreed => not_agreed,
         };
         if result.is_ok() {
-            put(peer, &mut shelf, key, made.clone(), &mut after);
+            put(peer, shelf, key, made.clone(), &mut after);
         }
         (made, result)
     };
@@ -996,15 +1126,15 @@ fn share_where(
 pub(crate) fn unshare(peer: &Arc<PeerCore>, name: &str) -> Result<()> {
     peer.check_acting()?;
     let key = Key::new(name);
-    let mut shelf = peer.shelf.lock();
-    match shelf.take(key) {
+    let mut side = peer.side.lock();
+    match side.shelf.take(key) {
         Some(taken) => {
             peer.system.registry.remove_holder(name, peer.id);
-            drop(shelf);
+            drop(side);
             drop_user_data(taken);
             Ok(())
         }
-        None => Err(not_held(peer, name, shelf)),
+        None => Err(not_held(peer, name, side)),
     }
 }
 
@@ -1014,6 +1144,25 @@ mod tests {
 
     use super::*;
     use crate::system::PeerSystem;
+
+    #[test]
+    fn peers_that_have_called_each_other_keep_each_other_only_until_they_close() {
+        let kitchen = PeerSystem::open("kitchen").unwrap();
+        let [ada, bob] = ["ada", "bob"].map(|name| kitchen.spawn(name).unwrap());
+        ada.share("soup", "tomato").unwrap();
+        let cores = ["ada", "bob"].map(|name| Arc::downgrade(&kitchen.core().find(name).unwrap()));
+        for _ in 0..3 {
+            bob.request("ada", "soup", Duration::ZERO).unwrap();
+            ada.offer("bob", "soup", Duration::ZERO).unwrap();
+        }
+        let near =
+            |core: usize| cores[core].upgrade().and_then(|core| core.side.lock().near.get("ada").map(Arc::downgrade));
+        assert!(near(1).is_some_and(|near| near.ptr_eq(&cores[0])));
+        for peer in [ada, bob] {
+            peer.close(Duration::from_secs(10)).unwrap();
+        }
+        assert!(cores.iter().all(|core| core.strong_count() == 0));
+    }
 
     /// As when a call has passed the check at its entry, and the peer ends before it goes on.
     #[test]

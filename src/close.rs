@@ -56,7 +56,12 @@ pub(crate) fn end_without_thread(peer: &Arc<PeerCore>) {
 /// Shuts every place where one can wait for the peer, and tells those who do. By the one who begins the close and, since that one
 /// may be slow, by the peer's own thread before it goes on to its end; each step finds nothing to do the second time.
 pub(crate) fn shut(peer: &Arc<PeerCore>, after: &mut After) {
-    peer.shelf.lock().close();
+    let near = {
+        let mut side = peer.side.lock();
+        side.shelf.close();
+        side.near.forget()
+    };
+    drop(near);
     for (unsent, call) in peer.waits.close(&peer.name) {
         after.release_body(unsent);
         after.release_call(call);

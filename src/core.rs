@@ -3,7 +3,7 @@
 //!
 //! # Locks, in the order in which they may be taken
 //!
-//! 1. two shelves, in the order of the peers' ids;
+//! 1. two shelves, in the order of the peers' ids, or the second one only if it is free;
 //! 2. the feed, then a reader's ring;
 //! 3. what a peer's thread is doing;
 //! 4. a desk's, or `told`; then a mailbox's exit, then its entry;
@@ -32,6 +32,7 @@ use crate::key::Key;
 use crate::mailbox::Mailbox;
 use crate::message::Ask;
 use crate::name;
+use crate::near::Near;
 use crate::quiet::Quiet;
 use crate::registry::{Named, Registry};
 use crate::resource::{Edition, Resource};
@@ -160,13 +161,13 @@ pub(crate) struct PeerCore {
     pub(crate) hears: Hears,
     /// It stands for a peer of another system, whose shelf is there: nothing lies on this one.
     is_guest: bool,
-    pub(crate) shelf: Mutex<Shelf>,
-    /// Of its own: what is cloned from this one stands for this incarnation, as the origin of what it makes.
-    pub(crate) name: Arc<str>,
+    pub(crate) side: Mutex<Side>,
     pub(crate) system: Arc<SystemCore>,
     /// What this peer has told others and is perhaps not finished, by their names.
     pub(crate) told: FirstUse<Told<PeerCore>>,
     pub(crate) life: Life,
+    /// Of its own: what is cloned from this one stands for this incarnation, as the origin of what it makes.
+    pub(crate) name: Arc<str>,
     pub(crate) turn: Turn<Arc<Operation>>,
     /// Of use only where there are handlers.
     pub(crate) desk: FirstUse<Desk<Arc<Operation>>>,
@@ -208,7 +209,7 @@ impl PeerCore {
             system: Arc::clone(system),
             hears: made.hears,
             is_guest: made.is_guest,
-            shelf: Mutex::new(Shelf::new(made.shelf_bytes_max)),
+            side: Mutex::new(Side { shelf: Shelf::new(made.shelf_bytes_max), near: Near::default() }),
             turn: Turn::new(),
             mailbox: made.mailbox,
             desk: FirstUse::new(),
@@ -306,17 +307,31 @@ impl Unjoined {
     }
 }
 
-/// Both shelves, locked in the order of the ids.
+/// A peer's side of an operation: what the lock of its shelf guards. In this order, since only its own calls look at the second.
+#[repr(C)]
+pub(crate) struct Side {
+    pub(crate) shelf: Shelf,
+    pub(crate) near: Near<PeerCore>,
+}
+
+/// Both sides, locked in the order of the ids.
 #[inline(always)]
-pub(crate) fn lock_both<'a>(a: &'a PeerCore, b: &'a PeerCore) -> (MutexGuard<'a, Shelf>, MutexGuard<'a, Shelf>) {
+pub(crate) fn lock_both<'a>(a: &'a PeerCore, b: &'a PeerCore) -> (MutexGuard<'a, Side>, MutexGuard<'a, Side>) {
     debug_assert!(!a.is(b), "one shelf is locked once");
     if a.id < b.id {
-        let first = a.shelf.lock();
-        (first, b.shelf.lock())
+        let first = a.side.lock();
+        (first, b.side.lock())
     } else {
-        let first = b.shelf.lock();
-        (a.shelf.lock(), first)
+        let first = b.side.lock();
+        (a.side.lock(), first)
     }
+}
+
+/// The second side beside the first: nothing if that is against the order and somebody has it.
+#[inline(always)]
+pub(crate) fn lock_second<'a>(first: &PeerCore, second: &'a PeerCore) -> Option<MutexGuard<'a, Side>> {
+    debug_assert!(!first.is(second), "one shelf is locked once");
+    if first.id < second.id { Some(second.side.lock()) } else { second.side.try_lock() }
 }
 
 /// Looking for work there makes no desk.
@@ -434,7 +449,8 @@ pub enum Stage {
 }
 
 /// `Open` → `Closing`, by whoever closes first → `Ended`, by its own thread, or by whoever carries out the end of a peer that
-/// has none; which then comes to its `ending`.
+/// has none; which then comes to its `ending`. Each call looks at the first alone.
+#[repr(C)]
 pub(crate) struct Life {
     stage: AtomicU8,
     pub(crate) ending: Ending,

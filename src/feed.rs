@@ -36,6 +36,12 @@ impl Heard {
         }
     }
 
+    pub(crate) fn join(&mut self, other: Heard) {
+        if let Some(mut waits) = other.0 {
+            self.append(&mut waits);
+        }
+    }
+
     pub(crate) fn wake(&mut self) {
         for wait in self.0.take().into_iter().flat_map(|waits| *waits) {
             wait.end(Cause::Answered, Ok(()));

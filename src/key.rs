@@ -20,18 +20,24 @@ impl<'a> Key<'a> {
         Key { text, hash: hash(text) }
     }
 
-    /// Whether it is this text: as `==`, which is a call, and takes longer than all of this where a name is as short as most are.
+    /// Whether it is this text.
     #[inline(always)]
     pub(crate) fn is(&self, text: &str) -> bool {
-        let (name, text) = (self.text.as_bytes(), text.as_bytes());
-        let len = name.len();
-        len == text.len()
-            && match len {
-                8..=16 => ends::<8>(name) == ends::<8>(text),
-                4..8 => ends::<4>(name) == ends::<4>(text),
-                _ => name == text,
-            }
+        is_same(self.text, text)
     }
+}
+
+/// As `==`, which is a call, and takes longer than all of this where a name is as short as most are.
+#[inline(always)]
+pub(crate) fn is_same(name: &str, text: &str) -> bool {
+    let (name, text) = (name.as_bytes(), text.as_bytes());
+    let len = name.len();
+    len == text.len()
+        && match len {
+            8..=16 => ends::<8>(name) == ends::<8>(text),
+            4..8 => ends::<4>(name) == ends::<4>(text),
+            _ => name == text,
+        }
 }
 
 /// The first and the last bytes, which together are all of up to twice as many.

@@ -65,6 +65,7 @@ mod mingle;
 #[cfg(all(test, any(shuttle, loom)))]
 mod model;
 mod name;
+mod near;
 mod panics;
 mod peer;
 mod pending;

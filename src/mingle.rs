@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::call;
-use crate::core::{Begun, Form, PeerCore, SystemCore};
+use crate::core::{Begun, Form, PeerCore, SystemCore, Verb};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::key::Key;
@@ -47,8 +47,10 @@ struct Entry {
 const NOBODY: u32 = u32::MAX;
 
 impl Entry {
-    fn new(from: Option<usize>, result: Result<Resource>) -> Entry {
-        Entry { from: from.map_or(NOBODY, |from| from as u32), result: result.map_err(Box::new) }
+    /// Of one that could get it from nobody.
+    #[cold]
+    fn without(error: Error) -> Entry {
+        Entry { from: NOBODY, result: Err(Box::new(error)) }
     }
 }
 
@@ -81,16 +83,17 @@ impl fmt::Debug for Round {
 
 pub(crate) fn mingle(system: &SystemCore, resource: &str, seed: u64, deadline: Deadline) -> Result<Round> {
     name::check_resource(resource)?;
-    let holders: Vec<u64> = system.registry.holders(Key::new(resource)).iter().map(|holder| holder.id).collect();
+    let key = Key::new(resource);
+    let holders = system.registry.holder_ids(key);
     if holders.is_empty() {
         return Err(Error::NoSuchResource { name: resource.to_owned(), peer: None });
     }
     let peers = system.registry.list();
     let mut entries = Vec::with_capacity(peers.len());
     if peers.len() > 1 {
-        let (mut holders, mut random) = (Holders::new(&peers, &holders), SplitMix64::new(seed));
+        let (mut holders, mut random) = (Holders::new(peers.ids(), &holders), SplitMix64::new(seed));
         for at in 0..peers.len() {
-            entries.push(mingle_one(&peers, at, resource, &mut holders, &mut random, deadline));
+            entries.push(mingle_one(&peers, at, key, &mut holders, &mut random, deadline));
         }
     }
     Ok(Round { peers, entries })
@@ -106,13 +109,13 @@ struct Holders {
 
 impl Holders {
     /// Both lists are in the order of spawning.
-    fn new(peers: &[Arc<PeerCore>], holders: &[u64]) -> Holders {
+    fn new(peers: &[u64], holders: &[u64]) -> Holders {
         let mut left = holders.iter().peekable();
         let mut found = Holders { holders: Vec::with_capacity(peers.len()), index: vec![NOBODY; peers.len()] };
         for (place, peer) in peers.iter().enumerate() {
             // One that has come or gone between the two lists is left out.
-            while left.next_if(|holder| **holder < peer.id).is_some() {}
-            if left.next_if(|holder| **holder == peer.id).is_some() {
+            while left.next_if(|holder| *holder < peer).is_some() {}
+            if left.next_if(|holder| *holder == peer).is_some() {
                 found.add(place);
             }
         }
@@ -146,27 +149,30 @@ impl Holders {
 fn mingle_one(
     peers: &[Arc<PeerCore>],
     at: usize,
-    resource: &str,
+    resource: Key<'_>,
     holders: &mut Holders,
     random: &mut SplitMix64,
     deadline: Deadline,
 ) -> Entry {
     if let Err(error) = peers[at].check_acting() {
-        return Entry::new(None, Err(error));
+        return Entry::without(error);
     }
     while let Some(place) = holders.pick(at, random) {
-        let begun = call::request_from(&peers[at], &peers[place], resource, Form::Blocking(deadline));
-        let result = begun.and_then(Begun::resource);
+        let (caller, target) = (&peers[at], &peers[place]);
+        let result = call::request_at_once(caller, target, resource).unwrap_or_else(|| {
+            let begun = call::carry(caller, target, Verb::Request, resource, Form::Blocking(deadline));
+            begun.and_then(Begun::resource).map_err(Box::new)
+        });
         match &result {
             // Somebody else's act: at this moment it is no holder.
-            Err(Error::PeerClosed { .. } | Error::NoSuchResource { .. }) => {
+            Err(error) if matches!(**error, Error::PeerClosed { .. } | Error::NoSuchResource { .. }) => {
                 holders.remove(place);
                 continue;
             }
             Ok(_) => holders.add(at),
             Err(_) => {}
         }
-        return Entry::new(Some(place), result);
+        return Entry { from: place as u32, result };
     }
-    Entry::new(None, Err(Error::NoSuchResource { name: resource.to_owned(), peer: None }))
+    Entry::without(Error::NoSuchResource { name: resource.text.to_owned(), peer: None })
 }

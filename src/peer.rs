@@ -132,7 +132,7 @@ impl Peer {
     pub fn resources(&self) -> Result<Vec<Resource>> {
         fork::check()?;
         self.core.check_acting()?;
-        Ok(self.core.shelf.lock().list())
+        Ok(self.core.side.lock().shelf.list())
     }
 
     /// Gets what `from` holds now, and in the same step puts it on this peer's shelf, so that this peer serves it from then on.
@@ -192,8 +192,8 @@ impl Peer {
     }
 
     /// Gets a resource from any other peer that holds it, chosen at random; from the next if that one is closed, refuses, fails or
-    /// would close a ring. As [`request`](Peer::request) otherwise. (Of more than 512 holders a thread chooses among the same 512 for some
-    /// thousands of fetches in a row, which the caches hold then, and among others after that.)
+    /// would close a ring. As [`request`](Peer::request) otherwise. (Of more than 128 holders a thread chooses among the same 128 for some
+    /// two thousand fetches in a row, which the caches hold then, and among others after that.)
     ///
     /// # Errors
     ///

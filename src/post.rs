@@ -265,7 +265,7 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<M
         Letter::Ask(ask) => {
             let opened = Message::open(Letter::Ask(Arc::clone(&ask)));
             if opened.is_none() {
-                record_ask(to, &ask, &mut after.heard);
+                record_ask(to, &ask, after.heard());
             }
             opened
         }
@@ -287,13 +287,13 @@ pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
         Letter::Tell(tell) => {
             let Tell { label, body } = tell;
             let letter = dead_letter(to, &label.from, &label.kind, body.len(), to.peer_closed());
-            to.system.feed.lock().bury(&mut after.heard, letter);
+            to.system.feed.lock().bury(after.heard(), letter);
             after.release_body(body);
         }
         Letter::Ask(ask) => {
             // First the record, then the answer: the events of a call come before it returns.
             let claimed = ask.wait.claim(Cause::PeerClosed).is_some();
-            record_ask(to, &ask, &mut after.heard);
+            record_ask(to, &ask, after.heard());
             if claimed {
                 ask.wait.finish(Err(to.peer_closed()));
             }

@@ -8,6 +8,7 @@
 use std::sync::Weak;
 
 use crate::deadline::Deadline;
+use crate::registry::List;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, fence};
 use crate::turn::{Cause, Wait};
 
@@ -91,7 +92,7 @@ impl<P> Quiet<P> {
     }
 
     /// Looks at all peers, and tells who waits if they are at rest. `rest_of` gives the same number of a peer as long as it rests.
-    pub(crate) fn look(&self, peers: impl FnOnce() -> Arc<[Arc<P>]>, rest_of: impl Fn(&P) -> Option<u64>) -> bool {
+    pub(crate) fn look(&self, peers: impl FnOnce() -> List<P>, rest_of: impl Fn(&P) -> Option<u64>) -> bool {
         fence(Ordering::SeqCst);
         let busy = {
             let watch = self.watch.lock();

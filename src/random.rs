@@ -37,7 +37,7 @@ struct Picker {
 }
 
 /// So many places make a stretch; of fewer, each pick may be any.
-const STRETCH: usize = 512;
+const STRETCH: usize = 128;
 /// So many picks in a row are of one stretch: the first ones bring it into the caches for the rest.
 const STAY: u32 = 16 * STRETCH as u32;
 

@@ -105,8 +105,8 @@ pub(crate) fn take_of(peer: &PeerCore) -> PeerSnapshot {
     let waits = call.as_ref().map(|call| call.since);
     let runs = handler.as_ref().map(|handler| handler.since);
     let (resources, traffic) = {
-        let shelf = peer.shelf.lock();
-        (shelf.len() as u64, shelf.traffic)
+        let side = peer.side.lock();
+        (side.shelf.len() as u64, side.shelf.traffic)
     };
     PeerSnapshot {
         peer: peer.name.to_string(),

@@ -179,7 +179,7 @@ impl Worker {
         match guard(&self.core.doing, || on_message(&self.peer, &message)) {
             Ok(()) => {}
             Err(HandlerError::UnknownMessage) => {
-                self.core.system.feed.emit(&mut after.heard, || Event::UnknownMessage {
+                self.core.system.feed.emit(after.heard(), || Event::UnknownMessage {
                     peer: Arc::clone(&self.core.name),
                     from: message.from().into(),
                     kind: message.kind().into(),
@@ -236,7 +236,7 @@ impl Worker {
             doing.handles("on_request", about());
             let vote = guard(doing, || on_request(&self.peer, from, name));
             vote.map_err(|error| self.refused(from, error, after))?;
-            let held = self.core.shelf.lock().get(Key::new(name)).cloned();
+            let held = self.core.side.lock().shelf.get(Key::new(name)).cloned();
             seen.theirs = Some(held.ok_or_else(|| self.core.no_such_resource(name))?);
             if !operation.wait.is_open() {
                 // It was given up meanwhile: nobody else need be asked.
@@ -246,7 +246,7 @@ impl Worker {
         let offered = match &operation.verb {
             Verb::Offer(Some(resource)) | Verb::Exchange(Some((resource, _))) => resource.clone(),
             Verb::Offer(None) | Verb::Exchange(None) => {
-                let held = operation.caller.shelf.lock().get(Key::new(name)).cloned();
+                let held = operation.caller.side.lock().shelf.get(Key::new(name)).cloned();
                 held.ok_or_else(|| operation.caller.no_such_resource(name))?
             }
             Verb::Request | Verb::RequestNewer(_) | Verb::Fetch => return Ok(()),
@@ -277,7 +277,7 @@ impl Worker {
             HandlerError::Refused(reason) => format!("it refused where it cannot: {reason}"),
             HandlerError::UnknownMessage => "it answered that a message is unknown where there is none".to_owned(),
         };
-        self.core.system.feed.emit(&mut after.heard, || Event::HandlerFailed {
+        self.core.system.feed.emit(after.heard(), || Event::HandlerFailed {
             peer: Arc::clone(&self.core.name),
             from: from.into(),
             text: text.clone(),
@@ -368,8 +368,8 @@ fn leave(core: &Arc<PeerCore>, handlers: Handlers) {
 
 fn clear_shelf(core: &PeerCore) {
     let held = {
-        let mut shelf = core.shelf.lock();
-        let held = shelf.clear();
+        let mut side = core.side.lock();
+        let held = side.shelf.clear();
         for resource in &held {
             core.system.registry.remove_holder(resource.name(), core.id);
         }

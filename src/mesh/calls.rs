@@ -899,7 +899,7 @@ impl Late {
     /// Asks again after a while. A node that is not there may be cut off only.
     fn again(mut self) {
         self.tries += 1;
-        if self.tries < LATE_MAX && !self.caller.shelf.lock().is_closed() {
+        if self.tries < LATE_MAX && !self.caller.side.lock().shelf.is_closed() {
             let node = Arc::clone(&self.node);
             node.later(Duration::from_secs(1), move || self.ask());
         } else {

@@ -322,7 +322,7 @@ impl Server {
                 _ => Ok(()),
             },
             _ => {
-                let limit = system.limits.resource_bytes_max.min(target.shelf.lock().bytes_max());
+                let limit = system.limits.resource_bytes_max.min(target.side.lock().shelf.bytes_max());
                 if size > limit {
                     return Err(Error::TooLarge { what: format!("the shelf of {:?}", target.name), limit, size });
                 }
@@ -379,7 +379,7 @@ impl Server {
             if ready.deadline.left().is_some_and(|left| left.is_zero()) {
                 return Err(Error::TimedOut);
             }
-            let carry = |verb, name: &str| call::carry(&guest, &target, verb, name, form);
+            let carry = |verb, name: &str| call::carry(&guest, &target, verb, Key::new(name), form);
             let offered = |name: &str, edition: &crate::resource::Edition, body: Bytes| {
                 let limit = system.limits.resource_bytes_max;
                 if body.len() as u64 > limit {
@@ -639,15 +639,16 @@ impl Server {
             return Err("offset and len are numbers of bytes".to_owned());
         };
         let form = Form::Started(Deadline::after(STRANGER_TIMEOUT));
-        let given =
-            find(&system, peer).and_then(|target| match call::carry(guest, &target, Verb::Request, name, form)? {
+        let given = find(&system, peer).and_then(|target| {
+            match call::carry(guest, &target, Verb::Request, Key::new(name), form)? {
                 Begun::Done(given) => Ok(given),
                 // A handler must be asked first, and nobody waits here.
                 Begun::Underway(call) => {
                     drop(Pending::of(guest, call, Deadline::Now));
                     Err(Error::Unsupported(format!("{peer:?} asks a handler before it gives something away")))
                 }
-            });
+            }
+        });
         let given = given.map_err(|error| error.to_string())?.ok_or("nothing was given")?;
         let size = given.len() as u64;
         let start = offset.unwrap_or(0).min(size);
@@ -704,14 +705,19 @@ pub(super) fn answer_in_passing(node: &Node, query: &Incoming, from: &NodeId, as
     let Some(system) = node.system.upgrade() else { return false };
     let (Some(guest), Ok(target)) = (node.guests.find(from, peer), find(&system, to)) else { return false };
     let is_small = |held: &Resource| held.len() <= IN_PASSING_BYTES_MAX;
-    if *left_ms == Some(0) || target.hears.requests || !target.shelf.lock().get(Key::new(name)).is_some_and(is_small) {
+    if *left_ms == Some(0)
+        || target.hears.requests
+        || !target.side.lock().shelf.get(Key::new(name)).is_some_and(is_small)
+    {
         return false;
     }
     // At once or not at all.
     let form = Form::Started(Deadline::Now);
     let given = match check(node, peer, what) {
-        Ok(Asked::Request(name)) => call::carry(&guest, &target, Verb::Request, &name, form),
-        Ok(Asked::RequestNewer(name, than)) => call::carry(&guest, &target, Verb::RequestNewer(than), &name, form),
+        Ok(Asked::Request(name)) => call::carry(&guest, &target, Verb::Request, Key::new(&name), form),
+        Ok(Asked::RequestNewer(name, than)) => {
+            call::carry(&guest, &target, Verb::RequestNewer(than), Key::new(&name), form)
+        }
         _ => return false,
     };
     let Ok(Begun::Done(given)) = given else { return false };

@@ -2,7 +2,9 @@
 
 use potluck::{HandlerError, PeerOptions};
 
-use crate::support::{LONG, NOW, ada_and_bob, drain, handler_failed, kitchen, no_such_peer, no_such_resource, refused};
+use crate::support::{
+    LONG, NOW, ada_and_bob, drain, handler_failed, host, kitchen, no_such_peer, no_such_resource, refused,
+};
 
 #[test]
 fn a_requester_serves_the_copy_which_keeps_origin_and_version() {
@@ -138,4 +140,46 @@ fn on_request_is_asked_by_whatever_call_gets_the_resource() {
     // Of the two, bob alone requests from ada.
     assert_eq!(kitchen.mingle("soup", 1, LONG).unwrap().len(), 2);
     assert_eq!(asks.try_iter().collect::<Vec<_>>(), ["soup for bob"]);
+}
+
+#[test]
+fn however_often_a_peer_was_called_its_name_is_the_next_ones_when_it_has_closed() {
+    let (kitchen, ada, bob) = ada_and_bob();
+    let mut ada = Some(ada);
+    for generation in ["first", "second", "third"] {
+        let own = ada.take().unwrap_or_else(|| kitchen.spawn("ada").unwrap());
+        for _ in 0..4 {
+            bob.share("soup", "bob's").unwrap();
+            let soup = own.share("soup", generation).unwrap();
+            assert_eq!(bob.request("ada", "soup", NOW).unwrap().bytes(), generation.as_bytes());
+            assert!(bob.request_newer("ada", "soup", &soup, NOW).unwrap().is_none());
+            bob.share("soup", "bob's").unwrap();
+            assert_eq!(bob.exchange("ada", "soup", NOW).unwrap().bytes(), generation.as_bytes());
+            bob.share("soup", "bob's").unwrap();
+            bob.offer("ada", "soup", NOW).unwrap();
+            assert_eq!(own.get("soup").unwrap().bytes(), b"bob's");
+        }
+        own.close(LONG).unwrap();
+        assert_eq!(bob.request("ada", "soup", NOW).unwrap_err(), no_such_peer("ada"));
+        assert_eq!(bob.offer("ada", "soup", NOW).unwrap_err(), no_such_peer("ada"));
+        assert_eq!(bob.exchange("ada", "soup", NOW).unwrap_err(), no_such_peer("ada"));
+    }
+}
+
+#[test]
+fn peers_that_call_one_another_in_a_ring_never_hold_each_other_up() {
+    let kitchen = kitchen();
+    let peers: Vec<_> = (0..3).map(|number| kitchen.spawn(&number.to_string()).unwrap()).collect();
+    peers.iter().for_each(|peer| drop(peer.share("soup", peer.name().to_owned()).unwrap()));
+    let callers = peers.iter().enumerate().map(|(number, peer)| {
+        let (peer, next) = (peer.clone(), ((number + 1) % 3).to_string());
+        host(move || {
+            for _ in 0..20_000 {
+                peer.exchange(&next, "soup", LONG).unwrap();
+                peer.offer(&next, "soup", LONG).unwrap();
+                peer.request(&next, "soup", LONG).unwrap();
+            }
+        })
+    });
+    callers.collect::<Vec<_>>().into_iter().for_each(|caller| caller.result());
 }
