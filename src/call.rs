@@ -397,31 +397,36 @@ fn call_at_once(caller: &Arc<PeerCore>, verb: &Verb, whom: &str, name: Key<'_>, 
             &found
         }
     };
-    if verb.needs(target.hears) || verb.needs_turn(target.hears) || caller.told.unfinished(target).is_some() {
-        return AtOnce::Not(Arc::clone(target));
-    }
-    let Some(mut theirs) = lock_second(caller, target) else {
-        return AtOnce::Not(Arc::clone(target));
-    };
-    if theirs.shelf.is_closed() {
-        drop(theirs);
-        // Another may have the name already.
-        let before = near.forget();
-        drop(side);
-        drop(before);
-        return match caller.system.find(whom) {
-            Ok(found) => AtOnce::Not(found),
-            Err(error) => AtOnce::Nobody(error),
+    let must_wait =
+        verb.needs(target.hears) || verb.needs_turn(target.hears) || caller.told.unfinished(target).is_some();
+    'at_once: {
+        if must_wait {
+            break 'at_once;
+        }
+        let Some(mut theirs) = lock_second(caller, target) else { break 'at_once };
+        if theirs.shelf.is_closed() {
+            break 'at_once;
+        }
+        return match step(caller, target, verb, name, None, mine, &mut theirs.shelf, after) {
+            Step::Done(given) => AtOnce::Done(given),
+            Step::Failed(error) => {
+                drop(theirs);
+                drop(side);
+                AtOnce::Failed(bad_name_or(*error, name))
+            }
+            Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
         };
     }
-    match step(caller, target, verb, name, None, mine, &mut theirs.shelf, after) {
-        Step::Done(given) => AtOnce::Done(given),
-        Step::Failed(error) => {
-            drop(theirs);
-            drop(side);
-            AtOnce::Failed(bad_name_or(*error, name))
-        }
-        Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
+    if target.life.stage() == Stage::Open {
+        return AtOnce::Not(Arc::clone(target));
+    }
+    // Another may have the name already.
+    let before = near.forget();
+    drop(side);
+    drop(before);
+    match caller.system.find(whom) {
+        Ok(found) => AtOnce::Not(found),
+        Err(error) => AtOnce::Nobody(error),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whom a peer calls again and again, so that one more call with the same peer needs no look-up in the system. `P` is the peer.
 //!
-//! A name stands for the same peer as long as that one's shelf is open: nobody else gets the name before. Whoever finds it closed asks the
+//! A name stands for the same peer as long as that one's life is open: nobody else gets the name before. Whoever finds that it is not asks the
 //! system anew.
 //!
 //! It lies under the lock of the caller's shelf, which each such call takes anyway. Only who is called twice in a row is kept here: whoever calls
@@ -26,8 +26,10 @@ impl<P> Default for Near<P> {
 
 impl<P: Named> Near<P> {
     #[inline(always)]
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<P>> {
-        self.peer.as_ref().filter(|peer| key::is_same(peer.name(), name))
+    pub(crate) fn get(&mut self, name: &str) -> Option<&Arc<P>> {
+        let peer = self.peer.as_ref().filter(|peer| key::is_same(peer.name(), name))?;
+        self.id = peer.id();
+        Some(peer)
     }
 
     /// Notes whom a call is made with that has been looked up. Who makes way for him is to be dropped under no lock.
@@ -66,20 +68,24 @@ mod tests {
     fn who_is_called_twice_in_a_row_is_near_until_another_is() {
         let [ada, bob, next_bob] = [0, 1, 3].map(|id| Arc::new(Somebody(id)));
         let (mut near, mut gone) = (Near::default(), None);
-        let id = |near: &Near<Somebody>| ["ada", "bob"].map(|name| near.get(name).map(|peer| peer.id()));
+        let id = |near: &Near<Somebody>| near.peer.as_ref().map(|peer| peer.id());
         for peer in [&ada, &bob, &ada] {
             near.note(peer, &mut gone);
-            assert_eq!(id(&near), [None, None]);
+            assert_eq!(id(&near), None);
         }
         near.note(&ada, &mut gone);
-        assert_eq!(id(&near), [Some(0), None]);
-        near.note(&bob, &mut gone);
-        assert_eq!((id(&near), gone.is_none()), ([Some(0), None], true));
-        near.note(&bob, &mut gone);
-        assert_eq!((id(&near), gone.take().map(|gone| gone.id())), ([None, Some(1)], Some(0)));
+        assert!(near.get("ada").is_some_and(|near| Arc::ptr_eq(near, &ada)) && near.get("bob").is_none());
+        // By turns nobody takes her place.
+        for _ in 0..3 {
+            near.note(&bob, &mut gone);
+            assert!(near.get("ada").is_some());
+        }
+        assert_eq!((id(&near), gone.is_none()), (Some(0), true));
+        (0..2).for_each(|_| near.note(&bob, &mut gone));
+        assert_eq!((id(&near), gone.take().map(|gone| gone.id())), (Some(1), Some(0)));
         // He has closed, and another has his name.
         drop(near.forget());
         (0..2).for_each(|_| near.note(&next_bob, &mut gone));
-        assert_eq!((id(&near), Arc::strong_count(&bob)), ([None, Some(3)], 1));
+        assert_eq!((id(&near), Arc::strong_count(&bob)), (Some(3), 1));
     }
 }

@@ -3,7 +3,7 @@
 use potluck::{HandlerError, PeerOptions};
 
 use crate::support::{
-    LONG, NOW, ada_and_bob, drain, handler_failed, host, kitchen, no_such_peer, no_such_resource, refused,
+    Gate, LONG, NOW, ada_and_bob, drain, handler_failed, host, kitchen, no_such_peer, no_such_resource, refused,
 };
 
 #[test]
@@ -144,26 +144,70 @@ fn on_request_is_asked_by_whatever_call_gets_the_resource() {
 
 #[test]
 fn however_often_a_peer_was_called_its_name_is_the_next_ones_when_it_has_closed() {
-    let (kitchen, ada, bob) = ada_and_bob();
-    let mut ada = Some(ada);
-    for generation in ["first", "second", "third"] {
-        let own = ada.take().unwrap_or_else(|| kitchen.spawn("ada").unwrap());
-        for _ in 0..4 {
-            bob.share("soup", "bob's").unwrap();
-            let soup = own.share("soup", generation).unwrap();
-            assert_eq!(bob.request("ada", "soup", NOW).unwrap().bytes(), generation.as_bytes());
-            assert!(bob.request_newer("ada", "soup", &soup, NOW).unwrap().is_none());
-            bob.share("soup", "bob's").unwrap();
-            assert_eq!(bob.exchange("ada", "soup", NOW).unwrap().bytes(), generation.as_bytes());
-            bob.share("soup", "bob's").unwrap();
-            bob.offer("ada", "soup", NOW).unwrap();
-            assert_eq!(own.get("soup").unwrap().bytes(), b"bob's");
+    let kinds: [fn() -> PeerOptions; 5] = [
+        PeerOptions::new,
+        || PeerOptions::new().on_request(|_, _, _| Ok(())),
+        || PeerOptions::new().on_offer(|_, _, _| Ok(())),
+        || PeerOptions::new().on_message(|_, _| Ok(())),
+        || PeerOptions::new().on_received(|_, _, _| {}),
+    ];
+    for (number, options) in kinds.into_iter().enumerate() {
+        let kitchen = kitchen();
+        let bob = kitchen.spawn("bob").unwrap();
+        for generation in ["first", "second", "third"] {
+            let ada = kitchen.spawn_with("ada", options()).unwrap();
+            for _ in 0..4 {
+                bob.share("soup", "bob's").unwrap();
+                let soup = ada.share("soup", generation).unwrap();
+                assert_eq!(bob.request("ada", "soup", LONG).unwrap().bytes(), generation.as_bytes(), "kind {number}");
+                assert!(bob.request_newer("ada", "soup", &soup, LONG).unwrap().is_none());
+                bob.share("soup", "bob's").unwrap();
+                assert_eq!(bob.exchange("ada", "soup", LONG).unwrap().bytes(), generation.as_bytes());
+                bob.share("soup", "bob's").unwrap();
+                bob.offer("ada", "soup", LONG).unwrap();
+                assert_eq!(ada.get("soup").unwrap().bytes(), b"bob's");
+            }
+            ada.close(LONG).unwrap();
+            for timeout in [LONG, NOW] {
+                assert_eq!(bob.request("ada", "soup", timeout).unwrap_err(), no_such_peer("ada"), "kind {number}");
+                assert_eq!(bob.offer("ada", "soup", timeout).unwrap_err(), no_such_peer("ada"), "kind {number}");
+                assert_eq!(bob.exchange("ada", "soup", timeout).unwrap_err(), no_such_peer("ada"), "kind {number}");
+            }
         }
-        own.close(LONG).unwrap();
-        assert_eq!(bob.request("ada", "soup", NOW).unwrap_err(), no_such_peer("ada"));
-        assert_eq!(bob.offer("ada", "soup", NOW).unwrap_err(), no_such_peer("ada"));
-        assert_eq!(bob.exchange("ada", "soup", NOW).unwrap_err(), no_such_peer("ada"));
     }
+}
+
+#[test]
+fn what_a_peer_had_not_handled_at_its_end_keeps_nobody_from_the_next_of_its_name() {
+    let kitchen = kitchen();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let ada = kitchen
+        .spawn_with(
+            "ada",
+            PeerOptions::new().on_message(move |_, _| {
+                held.pass();
+                Ok(())
+            }),
+        )
+        .unwrap();
+    let bob = kitchen.spawn("bob").unwrap();
+    ada.share("soup", "first").unwrap();
+    for _ in 0..3 {
+        bob.request("ada", "soup", LONG).unwrap();
+    }
+    for _ in 0..3 {
+        bob.tell("ada", "note", "", LONG).unwrap();
+    }
+    gate.await_arrival();
+    let closer = ada.clone();
+    let closing = host(move || closer.close(LONG)).waiting();
+    gate.open();
+    closing.result().unwrap();
+    assert_eq!(bob.request("ada", "soup", LONG).unwrap_err(), no_such_peer("ada"));
+    let next = kitchen.spawn("ada").unwrap();
+    next.share("soup", "second").unwrap();
+    assert_eq!(bob.request("ada", "soup", LONG).unwrap().bytes(), b"second");
 }
 
 #[test]
