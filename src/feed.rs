@@ -161,12 +161,16 @@ impl Feed {
 impl FeedGuard<'_> {
     /// Puts an event in; who waits for it is woken when the outermost call ends.
     pub(crate) fn emit(&mut self, heard: &mut Heard, event: impl FnOnce() -> Event) {
-        if self.readers.rings.is_empty() {
-            return;
+        if !self.readers.rings.is_empty() {
+            self.put(heard, &event());
         }
-        let event = event();
+    }
+
+    /// One function for all kinds of events.
+    #[inline(never)]
+    fn put(&mut self, heard: &mut Heard, event: &Event) {
         let before = self.readers.rings.len();
-        self.readers.rings.retain(|ring| ring.put(&event, heard));
+        self.readers.rings.retain(|ring| ring.put(event, heard));
         if self.readers.rings.len() != before {
             self.feed.readers_len.store(self.readers.rings.len(), Ordering::SeqCst);
         }

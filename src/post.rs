@@ -13,7 +13,7 @@ use crate::core::{Begun, Form, PeerCore, Underway, in_call, runs};
 use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::feed::Heard;
+use crate::feed::{FeedGuard, Heard};
 use crate::key::Key;
 use crate::mailbox::{IsClosed, NoRoom, Parcel, Receivers, Waiting};
 use crate::message::{Ask, Letter, Message, Tell};
@@ -273,46 +273,77 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<M
     }
 }
 
-/// Buries the letters that are in a closed mailbox; the peer's end waits for that.
+/// Buries the letters that are in a closed mailbox; the peer's end waits for that. Whoever closes a peer and the peer's own thread may do so at once: each letter
+/// is taken out and recorded under the lock of the feed, so that they are recorded in their order.
 pub(crate) fn bury_all(to: &PeerCore, after: &mut After) {
-    while let Some(letter) = to.mailbox.take_to_bury() {
-        bury(to, letter, after);
+    while !to.mailbox.is_empty() {
+        let (letter, is_claimed) = {
+            let mut feed = to.system.feed.lock();
+            let Some(letter) = to.mailbox.take_to_bury() else { return };
+            let is_claimed = record(to, &letter, &mut feed, after.heard());
+            (letter, is_claimed)
+        };
+        lay_down(to, letter, is_claimed, after);
         to.mailbox.put_down();
     }
 }
 
 /// What becomes of a letter that is still in a mailbox when its peer closes.
 pub(crate) fn bury(to: &PeerCore, letter: Letter, after: &mut After) {
+    let is_claimed = record(to, &letter, &mut to.system.feed.lock(), after.heard());
+    lay_down(to, letter, is_claimed, after);
+}
+
+/// Records a letter that nobody will handle; true if its sender is to be told, which is done after that: the events of a call come before it returns.
+fn record(to: &PeerCore, letter: &Letter, feed: &mut FeedGuard<'_>, heard: &mut Heard) -> bool {
     match letter {
-        Letter::Tell(tell) => {
-            let Tell { label, body } = tell;
-            let letter = dead_letter(to, &label.from, &label.kind, body.len(), to.peer_closed());
-            to.system.feed.lock().bury(after.heard(), letter);
-            after.release_body(body);
+        Letter::Tell(Tell { label, body }) => {
+            feed.bury(heard, dead_letter(to, &label.from, &label.kind, body.len(), to.peer_closed()));
+            false
         }
         Letter::Ask(ask) => {
-            // First the record, then the answer: the events of a call come before it returns.
-            let claimed = ask.wait.claim(Cause::PeerClosed).is_some();
-            record_ask(to, &ask, after.heard());
-            if claimed {
-                ask.wait.finish(Err(to.peer_closed()));
+            let is_claimed = ask.wait.claim(Cause::PeerClosed).is_some();
+            if let Some(reason) = why_not_begun(to, ask) {
+                record_once(to, ask, reason, feed, heard);
             }
-            after.release_body(ask.take_body());
+            is_claimed
         }
     }
+}
+
+fn lay_down(to: &PeerCore, letter: Letter, is_claimed: bool, after: &mut After) {
+    let body = match letter {
+        Letter::Tell(tell) => tell.body,
+        Letter::Ask(ask) => {
+            if is_claimed {
+                ask.wait.finish(Err(to.peer_closed()));
+            }
+            ask.take_body()
+        }
+    };
+    after.release_body(body);
 }
 
 /// Records an ask that was ended while it was queued, once: by whoever ended it or by whoever takes it out, so that the
 /// event comes before the call returns and before the peer has left.
 fn record_ask(to: &PeerCore, ask: &Ask, heard: &mut Heard) {
-    let reason = match ask.wait.ended() {
-        Some((Phase::Queued, Cause::TimedOut)) => Error::TimedOut,
-        Some((Phase::Queued, Cause::Closed)) => Error::Closed { name: ask.from.to_string() },
-        Some((Phase::Queued, Cause::PeerClosed)) => to.peer_closed(),
-        Some((Phase::Queued, Cause::Canceled)) => Error::Canceled,
-        _ => return,
-    };
-    let mut feed = to.system.feed.lock();
+    if let Some(reason) = why_not_begun(to, ask) {
+        record_once(to, ask, reason, &mut to.system.feed.lock(), heard);
+    }
+}
+
+/// Of an ask that was ended while it was queued.
+fn why_not_begun(to: &PeerCore, ask: &Ask) -> Option<Error> {
+    match ask.wait.ended()? {
+        (Phase::Queued, Cause::TimedOut) => Some(Error::TimedOut),
+        (Phase::Queued, Cause::Closed) => Some(Error::Closed { name: ask.from.to_string() }),
+        (Phase::Queued, Cause::PeerClosed) => Some(to.peer_closed()),
+        (Phase::Queued, Cause::Canceled) => Some(Error::Canceled),
+        _ => None,
+    }
+}
+
+fn record_once(to: &PeerCore, ask: &Ask, reason: Error, feed: &mut FeedGuard<'_>, heard: &mut Heard) {
     if !ask.is_recorded.swap(true, Ordering::SeqCst) {
         feed.bury(heard, dead_letter(to, &ask.from, &ask.kind, ask.size, reason));
     }

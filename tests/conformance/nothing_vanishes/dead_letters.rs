@@ -187,3 +187,20 @@ fn an_ask_that_is_given_up_at_an_inbox_is_recorded_before_its_peer_has_left() {
         assert!(late.is_empty(), "after it has left: {late:?}");
     }
 }
+
+/// Whoever closes a peer buries what it has not got; its own thread may wake at that very moment, and do the same.
+#[test]
+fn what_is_left_at_a_close_is_recorded_in_the_order_in_which_it_was_sent() {
+    const COUNT: usize = 20;
+    let kitchen = kitchen();
+    let bob = kitchen.spawn("bob").unwrap();
+    for round in 0..500 {
+        let ada = kitchen.spawn("ada").unwrap();
+        let sent: Vec<String> = (0..COUNT).map(|number| format!("{round}-{number}")).collect();
+        sent.iter().for_each(|kind| bob.tell("ada", kind, "", NOW).unwrap());
+        ada.close(LONG).unwrap();
+        let letters = kitchen.dead_letters().unwrap();
+        let kinds = kinds(&letters);
+        assert_eq!(kinds[kinds.len() - COUNT..], sent);
+    }
+}
