@@ -74,6 +74,13 @@ impl Hosts {
         is_slow
     }
 
+    /// Takes the slowness away again.
+    fn make_fast(&self) {
+        for host in &self.names {
+            run(Command::new("tc").args(["-n", host, "qdisc", "del", "dev", "eth0", "root"]));
+        }
+    }
+
     fn cable(&self, state: &str) {
         self.ip(&format!("-n {} link set eth0 {state}", self.names[0]));
     }
@@ -204,7 +211,9 @@ fn an_exchange_that_was_given_up_is_taken_in_though_its_way_back_is_cut_once_mor
     }
     hosts.cable("down");
     until("the desk is gone", || (laptop.done("peers") == "bob").then_some(()));
+    hosts.make_fast();
     hosts.cable("up");
+    laptop.done("wait_for kim@desk 20000");
     let came = there.replace("kim ", "kim@desk ");
     until("what came back is here", || (laptop.done("get bob dish") == came).then_some(()));
 }
