@@ -407,14 +407,13 @@ fn call_at_once(caller: &Arc<PeerCore>, verb: &Verb, whom: &str, name: Key<'_>, 
         if theirs.shelf.is_closed() {
             break 'at_once;
         }
-        return match step(caller, target, verb, name, None, mine, &mut theirs.shelf, after) {
-            Step::Done(given) => AtOnce::Done(given),
-            Step::Failed(error) => {
+        return match step(caller, target, verb, name, None, mine, &mut theirs.shelf, after).of_unseen() {
+            Ok(given) => AtOnce::Done(given),
+            Err(error) => {
                 drop(theirs);
                 drop(side);
                 AtOnce::Failed(bad_name_or(*error, name))
             }
-            Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
         };
     }
     if target.life.stage() == Stage::Open {
@@ -590,11 +589,7 @@ fn commit_unseen(
     name: Key<'_>,
     after: &mut After,
 ) -> Option<Result<Option<Resource>>> {
-    Some(match commit_all(caller, target, verb, name, after) {
-        Step::Done(given) => Ok(given),
-        Step::Failed(error) => Err(*error),
-        Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
-    })
+    Some(commit_all(caller, target, verb, name, after).of_unseen().map_err(|error| *error))
 }
 
 /// A request for who makes thousands of them: `None` if it has to wait.
@@ -607,11 +602,7 @@ pub(crate) fn request_at_once(
     if Verb::Request.needs(target.hears) || caller.told.unfinished(target).is_some() {
         return None;
     }
-    match commit_all(caller, target, &Verb::Request, name, &mut After::new()) {
-        Step::Done(given) => given.map(Ok),
-        Step::Failed(error) => Some(Err(error)),
-        Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
-    }
+    commit_all(caller, target, &Verb::Request, name, &mut After::new()).of_unseen().transpose()
 }
 
 /// Places an operation that has to wait; unless it is started only, waits for its end.
@@ -821,6 +812,18 @@ enum Step {
     GivenUp,
     /// A shelf is not as the handlers saw it: nothing has changed.
     Changed,
+}
+
+impl Step {
+    /// The result of what no handler has seen and nobody can give up.
+    #[inline(always)]
+    fn of_unseen(self) -> Result<Option<Resource>, Box<Error>> {
+        match self {
+            Step::Done(given) => Ok(given),
+            Step::Failed(error) => Err(error),
+            Step::GivenUp | Step::Changed => unreachable!("nobody gives it up, no handler has seen anything"),
+        }
+    }
 }
 
 /// An operation that somebody may give up, and what its handlers have seen.

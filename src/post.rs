@@ -52,7 +52,7 @@ impl Sending {
             (Phase::Waiting, message) => self.to.mailbox.leave_line(message),
             (Phase::Queued, Waiting::Ask(ask)) => {
                 let mut heard = Heard::new();
-                record_ask(&self.to, ask, &mut heard);
+                record_ask(&self.to, ask, &mut self.to.system.feed.lock(), &mut heard);
                 heard.wake();
             }
             _ => return Bytes::new(),
@@ -265,7 +265,7 @@ pub(crate) fn open(to: &PeerCore, letter: Letter, after: &mut After) -> Option<M
         Letter::Ask(ask) => {
             let opened = Message::open(Letter::Ask(Arc::clone(&ask)));
             if opened.is_none() {
-                record_ask(to, &ask, after.heard());
+                record_ask(to, &ask, &mut to.system.feed.lock(), after.heard());
             }
             opened
         }
@@ -303,9 +303,7 @@ fn record(to: &PeerCore, letter: &Letter, feed: &mut FeedGuard<'_>, heard: &mut 
         }
         Letter::Ask(ask) => {
             let is_claimed = ask.wait.claim(Cause::PeerClosed).is_some();
-            if let Some(reason) = why_not_begun(to, ask) {
-                record_once(to, ask, reason, feed, heard);
-            }
+            record_ask(to, ask, feed, heard);
             is_claimed
         }
     }
@@ -326,24 +324,14 @@ fn lay_down(to: &PeerCore, letter: Letter, is_claimed: bool, after: &mut After) 
 
 /// Records an ask that was ended while it was queued, once: by whoever ended it or by whoever takes it out, so that the
 /// event comes before the call returns and before the peer has left.
-fn record_ask(to: &PeerCore, ask: &Ask, heard: &mut Heard) {
-    if let Some(reason) = why_not_begun(to, ask) {
-        record_once(to, ask, reason, &mut to.system.feed.lock(), heard);
-    }
-}
-
-/// Of an ask that was ended while it was queued.
-fn why_not_begun(to: &PeerCore, ask: &Ask) -> Option<Error> {
-    match ask.wait.ended()? {
-        (Phase::Queued, Cause::TimedOut) => Some(Error::TimedOut),
-        (Phase::Queued, Cause::Closed) => Some(Error::Closed { name: ask.from.to_string() }),
-        (Phase::Queued, Cause::PeerClosed) => Some(to.peer_closed()),
-        (Phase::Queued, Cause::Canceled) => Some(Error::Canceled),
-        _ => None,
-    }
-}
-
-fn record_once(to: &PeerCore, ask: &Ask, reason: Error, feed: &mut FeedGuard<'_>, heard: &mut Heard) {
+fn record_ask(to: &PeerCore, ask: &Ask, feed: &mut FeedGuard<'_>, heard: &mut Heard) {
+    let reason = match ask.wait.ended() {
+        Some((Phase::Queued, Cause::TimedOut)) => Error::TimedOut,
+        Some((Phase::Queued, Cause::Closed)) => Error::Closed { name: ask.from.to_string() },
+        Some((Phase::Queued, Cause::PeerClosed)) => to.peer_closed(),
+        Some((Phase::Queued, Cause::Canceled)) => Error::Canceled,
+        _ => return,
+    };
     if !ask.is_recorded.swap(true, Ordering::SeqCst) {
         feed.bury(heard, dead_letter(to, &ask.from, &ask.kind, ask.size, reason));
     }

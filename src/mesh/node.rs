@@ -374,7 +374,7 @@ impl Node {
             None => {
                 Counters::count(&counters().denied, 1);
                 counters().note("it sent a query that cannot be read");
-                self.say(&from, query, Says::Refusal("this node cannot read that".to_owned()));
+                self.answer(&from, query, Says::Refusal("this node cannot read that".to_owned()), Bytes::new());
             }
             // At once: what is on its way of it stops.
             Some(Query::Release { ticket }) => {
@@ -397,12 +397,13 @@ impl Node {
         }
         self.queries.fetch_sub(1, Ordering::Relaxed);
         if let Job::Query { query, from, .. } = job() {
-            self.say(&from, query, Says::Answer(wire::encode(&wire::Answer::Busy)));
+            self.answer(&from, query, Says::Answer(wire::encode(&wire::Answer::Busy)), Bytes::new());
         }
     }
 
-    fn say(self: &Arc<Node>, to: &NodeId, query: Incoming, says: Says) {
-        self.answerers.answer(self, to, Answering { query, says, body: Bytes::new() });
+    /// Answers a query, by the lane of whoever asks.
+    pub(super) fn answer(self: &Arc<Node>, to: &NodeId, query: Incoming, says: Says, body: Bytes) {
+        self.answerers.answer(self, to, Answering { query, says, body });
     }
 
     /// `potluck-mesh-calls` has done a job.

@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 use super::calls::POLL;
 use super::engine::{Incoming, MESSAGE_BODY_MAX};
-use super::giving::{Answering, Says};
+use super::giving::Says;
 use super::guests;
 use super::keys::NodeId;
 use super::node::Node;
@@ -355,11 +355,9 @@ impl Server {
     }
 
     fn came(&mut self, id: CallId, body: Result<Bytes>) {
-        let Some(served) = self.calls.get_mut(&id) else { return };
-        // It may have been canceled meanwhile.
-        if !matches!(served.progress, Progress::Fetching(_)) {
-            return;
-        }
+        // It may have been canceled meanwhile: then what became of it stays.
+        let is_awaited = |served: &&mut Served| matches!(served.progress, Progress::Fetching(_));
+        let Some(served) = self.calls.get_mut(&id).filter(is_awaited) else { return };
         let Progress::Fetching(ready) = std::mem::replace(&mut served.progress, Progress::Moot) else { return };
         match body {
             Ok(body) => self.make(&id, *ready, body),
@@ -566,7 +564,7 @@ impl Server {
     }
 
     fn answer(&self, to: &NodeId, query: Incoming, says: Says, body: Bytes) {
-        self.node.answerers.answer(&self.node, to, Answering { query, says, body });
+        self.node.answer(to, query, says, body);
     }
 
     fn give(&self, to: &NodeId, query: Incoming, Outcome { header, body }: Outcome) {
